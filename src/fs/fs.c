@@ -1,0 +1,717 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Opening and closing a filesystem: puts store, cache, lease, db and data together and takes them apart
+ * in the other order. Memory is shared out here (struct memory_plan).
+ */
+#include "fs/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RETRY_MAX_DELAY_MS 10000
+#define FOREVER_MAX_DELAY_MS 15000
+
+/* How mem_limit is divided. Dirty bytes and segments under way get what the fixed parts leave. */
+struct memory_plan {
+	uint64_t write_buffer, block_cache, cache, budget;
+};
+
+static struct memory_plan plan_memory(uint64_t limit)
+{
+	struct memory_plan p = {
+		.write_buffer = max_u64(min_u64(limit / 32, 16 * MIB), 1 * MIB),
+		.block_cache = max_u64(min_u64(limit / 10, 64 * MIB), 2 * MIB),
+		.cache = max_u64(min_u64(limit / 8, 64 * MIB), 2 * MIB),
+	};
+	/* LevelDB may hold two write buffers, and the Env the log bytes of both. */
+	uint64_t fixed = 4 * p.write_buffer + p.block_cache + p.cache;
+
+	p.budget = max_u64(limit > fixed ? (limit - fixed) / 2 : 0, 8 * MIB);
+	return p;
+}
+
+static uint64_t or_default(uint64_t v, uint64_t fallback)
+{
+	return v ? v : fallback;
+}
+
+/* ---- configuration ------------------------------------------------------------------------------- */
+
+static void drop_config(struct fs_config *c)
+{
+	free(c->cache_dir);
+	free((char *)c->store.endpoint);
+	free((char *)c->store.region);
+	free((char *)c->store.profile);
+	free((char *)c->store.ca_file);
+	free((char *)c->mountpoint);
+}
+
+static int dup_string(const char **field)
+{
+	char *copy;
+
+	if (!*field)
+		return 0;
+	copy = strdup(*field);
+	*field = copy;
+	return copy ? 0 : -ENOMEM;
+}
+
+/* The caller's config may go away after fs_open. */
+static int copy_config(struct fs_config *to, const struct fs_config *from)
+{
+	int failed = 0;
+
+	*to = *from;
+	memset(to->owned, 0, sizeof(to->owned));
+	failed |= dup_string((const char **)&to->cache_dir);
+	failed |= dup_string(&to->store.endpoint);
+	failed |= dup_string(&to->store.region);
+	failed |= dup_string(&to->store.profile);
+	failed |= dup_string(&to->store.ca_file);
+	failed |= dup_string(&to->mountpoint);
+	if (!to->clock)
+		to->clock = &clock_system;
+	return failed ? -ENOMEM : 0;
+}
+
+/* ---- stores -------------------------------------------------------------------------------------- */
+
+static int open_stores(struct fs *fs, const char *url)
+{
+	struct store_retry_config retry = {
+		.attempts = fs->config.retry,
+		.base_delay_ms = or_default(fs->config.retry_delay_ms, 100),
+		.max_delay_ms = RETRY_MAX_DELAY_MS,
+		.clock = fs->clock,
+	};
+	int err;
+
+	if (fs->config.store_override)
+		fs->base = store_ref(fs->config.store_override);
+	else if ((err = store_open(url, &fs->config.store, &fs->base)) < 0)
+		return err;
+	err = store_wrap_trace(fs->base, NULL, NULL, &fs->trace);
+	if (err < 0)
+		return err;
+	err = store_wrap_retry(fs->trace, &retry, &fs->store);
+	if (err < 0)
+		return err;
+	retry.attempts = 0;
+	retry.max_delay_ms = FOREVER_MAX_DELAY_MS;
+	retry.notifier = fs->notifier;
+	return store_wrap_retry(fs->trace, &retry, &fs->forever);
+}
+
+static void close_stores(struct fs *fs)
+{
+	store_unref(fs->forever);
+	store_unref(fs->store);
+	store_unref(fs->trace);
+	store_unref(fs->base);
+}
+
+/* ---- fencing and trouble --------------------------------------------------------------------------- */
+
+static void on_notice(void *ctx, enum log_level level, const char *text)
+{
+	struct fs *fs = ctx;
+
+	if (level <= LOG_L_WARN) {
+		pthread_mutex_lock(&fs->error_lock);
+		snprintf(fs->last_error, sizeof(fs->last_error), "%s", text);
+		pthread_mutex_unlock(&fs->error_lock);
+	}
+	if (fs->config.notifier.fn)
+		fs->config.notifier.fn(fs->config.notifier.ctx, level, text);
+}
+
+static void on_lease_lost(void *ctx)
+{
+	struct fs *fs = ctx;
+	int none = 0;
+
+	if (!__atomic_compare_exchange_n(&fs->fenced, &none, -L3_FENCED, false, __ATOMIC_SEQ_CST,
+					 __ATOMIC_SEQ_CST))
+		return;
+	notify(&fs->notifier, LOG_L_ERROR,
+	       "fenced: another mount has taken this filesystem over; what was not acknowledged is "
+	       "lost, and writes fail with EIO until it is mounted again");
+	if (fs->config.on_fenced)
+		fs->config.on_fenced(fs->config.ctx);
+}
+
+/* ---- opening --------------------------------------------------------------------------------------- */
+
+static int fs_new(const struct fs_config *config, struct fs **ret)
+{
+	struct fs *fs = calloc(1, sizeof(*fs));
+	pthread_rwlockattr_t prefer_writers;
+
+	if (!fs)
+		return -ENOMEM;
+	pthread_rwlockattr_init(&prefer_writers);
+	pthread_rwlockattr_setkind_np(&prefer_writers, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&fs->seal, &prefer_writers);
+	pthread_rwlockattr_destroy(&prefer_writers);
+	pthread_mutex_init(&fs->ns_lock, NULL);
+	pthread_mutex_init(&fs->icache_lock, NULL);
+	pthread_mutex_init(&fs->totals_lock, NULL);
+	pthread_mutex_init(&fs->dirty_lock, NULL);
+	pthread_mutex_init(&fs->error_lock, NULL);
+	fs->notifier = (struct notifier){ on_notice, fs };
+	fs->icache_max_unused = 65536;
+	fs->reap_without_forget = true;
+	if (copy_config(&fs->config, config) < 0) {
+		drop_config(&fs->config);
+		free(fs);
+		return -ENOMEM;
+	}
+	fs->read_only = fs->config.read_only;
+	fs->clock = fs->config.clock;
+	budget_init(&fs->budget, plan_memory(or_default(fs->config.mem_limit_bytes, 512 * MIB)).budget);
+	*ret = fs;
+	return 0;
+}
+
+static int on_lease_wait(void *ctx, const struct lease_holder *holder, uint64_t waited_ms)
+{
+	struct fs *fs = ctx;
+
+	return fs->config.on_wait ? fs->config.on_wait(fs->config.ctx, holder, waited_ms) : 0;
+}
+
+static int take_lease(struct fs *fs, const char *holder, bool create)
+{
+	struct lease_config config = {
+		.store = fs->store,
+		.fs = fs->super.uuid,
+		.mountpoint = fs->config.mountpoint ? fs->config.mountpoint : holder,
+		.duration_ms = or_default(fs->config.lease_ms, 30000),
+		.renew_ms = or_default(fs->config.renew_ms, 10000),
+		.wait_ms = fs->config.lease_wait_ms,
+		.create = create,
+		.time_only = fs->config.lease_only,
+		.clock = fs->clock,
+		.notifier = fs->notifier,
+		.on_wait = on_lease_wait,
+		.on_lost = on_lease_lost,
+		.ctx = fs,
+	};
+
+	return lease_acquire(&config, &fs->lease, NULL);
+}
+
+static int open_cache(struct fs *fs)
+{
+	const char *dir = fs->config.cache_dir;
+	struct cache_config config = {
+		.store = fs->store,
+		.dir = dir && strcmp(dir, "none") != 0 ? dir : NULL,
+		.fs = fs->super.uuid,
+		.disk_bytes = or_default(fs->config.cache_size_bytes, 10 * GIB),
+		.mem_bytes = plan_memory(or_default(fs->config.mem_limit_bytes, 512 * MIB)).cache,
+		.notifier = fs->notifier,
+	};
+
+	return cache_open(&config, &fs->cache);
+}
+
+static int open_db(struct fs *fs, bool create)
+{
+	struct memory_plan plan = plan_memory(or_default(fs->config.mem_limit_bytes, 512 * MIB));
+	struct db_config config = {
+		.store = fs->store,
+		.forever = fs->forever,
+		.cache = fs->cache,
+		.lease = fs->lease,
+		.fs = fs->super.uuid,
+		.create = create,
+		.write_buffer_bytes = plan.write_buffer,
+		.block_cache_bytes = plan.block_cache,
+		.grace_ms = fs->config.grace_ms,
+		.clock = fs->clock,
+		.notifier = fs->notifier,
+		.hooks = { .before_seal = txn_hook_before_seal,
+			   .after_seal = txn_hook_after_seal,
+			   .before_checkpoint = txn_hook_before_checkpoint,
+			   .ctx = fs },
+	};
+
+	return db_open(&config, &fs->db);
+}
+
+static int open_data(struct fs *fs)
+{
+	struct data_config config = {
+		.forever = fs->forever,
+		.cache = fs->cache,
+		.fs = fs->super.uuid,
+		.epoch = fs->read_only ? 0 : db_epoch(fs->db),
+		.segment_bytes = fs->config.segment_bytes,
+		.compress = fs->config.compress,
+		.budget = &fs->budget,
+		.on_durable = flush_segment_durable,
+		.ctx = fs,
+	};
+
+	return data_open(&config, &fs->data);
+}
+
+static int on_recovered_part(void *ctx, uint64_t id, uint64_t offset, const void *bytes, size_t len)
+{
+	struct fs *fs = ctx;
+
+	return data_recover_part(fs->data, id, offset, bytes, len);
+}
+
+/*
+ * Parts that slots carried become segments again. Their indexes are made from the extents that refer to
+ * them; an extent that no longer does is dead and need not be listed.
+ */
+static int recover_parts(struct fs *fs, bool *ret_any)
+{
+	leveldb_iterator_t *it;
+	int err = db_recovered_parts(fs->db, on_recovered_part, fs);
+
+	if (err < 0)
+		return err;
+	*ret_any = err > 0;
+	if (!*ret_any)
+		return 0;
+	it = leveldb_create_iterator(db_handle(fs->db), db_scan_options(fs->db));
+	for (leveldb_iter_seek(it, "E", 1); leveldb_iter_valid(it) && err >= 0;
+	     leveldb_iter_next(it)) {
+		size_t key_len, len;
+		const char *key = leveldb_iter_key(it, &key_len);
+		const char *value = leveldb_iter_value(it, &len);
+		struct extent e;
+
+		if (key[0] != 'E' || key_len != 17)
+			break;
+		err = extent_decode(value, len, get_u64_be(key + 9), &e);
+		if (err >= 0 && e.kind == EXTENT_STORED && data_is_recovered(fs->data, e.ref.segment))
+			err = data_recover_index(fs->data, get_u64_be(key + 1), e.start - e.raw_offset,
+						 &e.ref);
+	}
+	leveldb_iter_destroy(it);
+	return err < 0 ? err : 0;
+}
+
+static int load_totals(struct fs *fs)
+{
+	struct buf value CLEANUP(buf_release) = BUF_INIT;
+	struct key k;
+	int err;
+
+	key_totals(&k);
+	err = db_value(fs, &k, &value);
+	if (err == -ENOENT)
+		return err_note(-L3_CORRUPT, "the database has no totals record: this is no levels3 filesystem, "
+					     "or its newest part is lost");
+	if (err < 0)
+		return err;
+	return totals_decode(value.data, value.len, &fs->totals);
+}
+
+static int probe_conditions(struct fs *fs, const struct buf *super_bytes)
+{
+	int err;
+
+	if (fs->read_only)
+		return 0;
+	err = lease_probe(fs->store, SUPER_KEY, super_bytes->data, super_bytes->len);
+	if (err == -L3_NO_CONDITION && fs->config.lease_only) {
+		notify(&fs->notifier, LOG_L_WARN,
+		       "%s: only the lease's time guards this filesystem against a second writer (lease_only)",
+		       err_last_note());
+		return 0;
+	}
+	if (err == -L3_NO_CONDITION)
+		return err_wrap(err, "not mounted (-o lease_only accepts a weaker guard by time)");
+	return err;
+}
+
+/* What is common to mount and mkfs: from an existing super to a running database. */
+static int open_rooms(struct fs *fs, const char *holder, bool create, const struct buf *super_bytes)
+{
+	int err = probe_conditions(fs, super_bytes);
+
+	if (err >= 0 && !fs->read_only)
+		err = take_lease(fs, holder, create);
+	if (err >= 0)
+		err = open_cache(fs);
+	if (err >= 0)
+		err = pool_new("fs-worker", 2, &fs->workers);
+	if (err >= 0)
+		err = open_db(fs, create);
+	if (err >= 0)
+		err = open_data(fs);
+	return err < 0 ? err : 0;
+}
+
+static void free_inodes(struct fs *fs)
+{
+	struct inode *i, *next;
+
+	HASH_ITER (hh, fs->icache, i, next)
+		inode_discard(fs, i);
+}
+
+/* Any half-built fs. Nothing is made durable here. */
+static void fs_free(struct fs *fs)
+{
+	struct seg *s, *next;
+
+	if (!fs)
+		return;
+	clean_stop(fs);
+	orphan_stop(fs);
+	flush_stop(fs);
+	data_cancel(fs->data);
+	data_close(fs->data);
+	pool_free(fs->workers);
+	db_close(fs->db);
+	cache_close(fs->cache);
+	lease_free(fs->lease);
+	close_stores(fs);
+	free_inodes(fs);
+	HASH_ITER (hh, fs->segs, s, next) {
+		HASH_DEL(fs->segs, s);
+		free(s);
+	}
+	budget_release(&fs->budget);
+	pthread_rwlock_destroy(&fs->seal);
+	pthread_mutex_destroy(&fs->ns_lock);
+	pthread_mutex_destroy(&fs->icache_lock);
+	pthread_mutex_destroy(&fs->totals_lock);
+	pthread_mutex_destroy(&fs->dirty_lock);
+	pthread_mutex_destroy(&fs->error_lock);
+	drop_config(&fs->config);
+	free(fs);
+}
+
+static int start_threads(struct fs *fs)
+{
+	int err = 0;
+
+	if (fs->read_only)
+		return 0;
+	err = flush_start(fs);
+	if (err >= 0)
+		err = orphan_start(fs);
+	if (err >= 0)
+		err = clean_start(fs);
+	return err < 0 ? err : 0;
+}
+
+/* Everything after the super is known. */
+static int open_existing(struct fs *fs, const struct buf *super_bytes)
+{
+	bool recovered = false;
+	struct fs_attr root;
+	int err = open_rooms(fs, "(no mountpoint)", false, super_bytes);
+
+	if (err >= 0)
+		err = recover_parts(fs, &recovered);
+	if (err >= 0)
+		err = load_totals(fs);
+	if (err >= 0)
+		err = fs_getattr(fs, FS_ROOT_INO, &root);
+	if (err == -ENOENT)
+		err = err_note(-L3_CORRUPT, "the database has no root folder");
+	if (err >= 0 && fs->lease)
+		err = lease_start(fs->lease);
+	if (err >= 0)
+		err = start_threads(fs);
+	/* After a crash: turn what slots carried into segments, and shorten the next opening. */
+	if (err >= 0 && recovered && !fs->read_only)
+		err = db_checkpoint(fs->db);
+	return err < 0 ? err : 0;
+}
+
+/* Nobody else should wait for a lease that we took and cannot use. */
+static void give_up(struct fs *fs)
+{
+	struct buf note CLEANUP(buf_release) = BUF_INIT;
+
+	buf_add_str(&note, err_last_note());
+	if (fs->lease)
+		(void)lease_release(fs->lease);
+	store_cancel(fs->forever);
+	fs_free(fs);
+	(void)err_note(0, "%s", buf_cstr(&note));
+}
+
+static bool prefix_is_empty(int err)
+{
+	return err == -L3_NOT_LEVELS3;
+}
+
+int fs_open(const char *url, const struct fs_config *config, struct fs **ret)
+{
+	struct buf super_bytes CLEANUP(buf_release) = BUF_INIT;
+	struct fs *fs = NULL;
+	int err = fs_config_check(config);
+
+	if (err < 0)
+		return err;
+	err = fs_new(config, &fs);
+	if (err < 0)
+		return err;
+	err = open_stores(fs, url);
+	if (err >= 0)
+		err = super_read(fs->store, !fs->read_only, &fs->super, &super_bytes);
+	if (prefix_is_empty(err) && config->create && !fs->read_only) {
+		err = fs_format(url, config);
+		if (err >= 0)
+			err = super_read(fs->store, true, &fs->super, &super_bytes);
+	}
+	if (err >= 0 && fs->super.kind != SUPER_KIND_FS)
+		err = err_note(-L3_NOT_LEVELS3, "%s holds a plain LevelDB database, not a filesystem", url);
+	if (err >= 0 && fs->super.state != SUPER_READY)
+		err = err_note(-L3_NOT_LEVELS3,
+			       "making the filesystem in %s was interrupted; finish it with: levels3fs mkfs %s",
+			       url, url);
+	if (err >= 0)
+		err = open_existing(fs, &super_bytes);
+	if (err < 0) {
+		give_up(fs);
+		return err;
+	}
+	*ret = fs;
+	return 0;
+}
+
+/* ---- making --------------------------------------------------------------------------------------- */
+
+static int make_root(struct fs *fs)
+{
+	int64_t now = fs->clock->real_ns(fs->clock);
+	struct attr attr = { .mode = S_IFDIR | 0755,
+			     .uid = (uint32_t)geteuid(),
+			     .gid = (uint32_t)getegid(),
+			     .nlink = 2,
+			     .atime_ns = now,
+			     .mtime_ns = now,
+			     .ctime_ns = now,
+			     .btime_ns = now,
+			     .parent = FS_ROOT_INO };
+	struct inode *root = NULL;
+	struct txn t;
+	int err = inode_make(fs, FS_ROOT_INO, &attr, &root);
+
+	if (err < 0)
+		return err;
+	fs->totals = (struct totals){ .next_ino = FS_ROOT_INO + 1 };
+	fs->totals_dirty = true;
+	err = txn_begin(fs, &t);
+	if (err >= 0) {
+		txn_put_inode(&t, root);
+		t.inodes++;
+		err = txn_commit(&t);
+	}
+	inode_put(fs, root);
+	return err;
+}
+
+/* A database from an interrupted attempt may be there already: then only what is missing is made. */
+static int fill_new(struct fs *fs, const struct buf *super_bytes)
+{
+	struct lease_holder holder;
+	bool fresh = lease_read(fs->store, &fs->super.uuid, &holder) == -ENOENT;
+	int err = open_rooms(fs, "(mkfs)", fresh, super_bytes);
+
+	if (err >= 0)
+		err = load_totals(fs);
+	if (err == -L3_CORRUPT && fs->db)
+		err = make_root(fs);
+	if (err >= 0)
+		err = db_checkpoint(fs->db);
+	if (err >= 0)
+		err = super_finish(fs->store, &fs->super);
+	if (err >= 0)
+		err = lease_release(fs->lease);
+	return err;
+}
+
+int fs_format(const char *url, const struct fs_config *config)
+{
+	struct buf super_bytes CLEANUP(buf_release) = BUF_INIT;
+	struct fs_config quiet = *config;
+	struct fs *fs = NULL;
+	int err;
+
+	quiet.read_only = false;
+	quiet.cache_dir = NULL; /* nothing worth keeping yet */
+	quiet.store.create = true;
+	err = fs_new(&quiet, &fs);
+	if (err < 0)
+		return err;
+	err = open_stores(fs, url);
+	if (err >= 0) {
+		fs->super = (struct super){ .kind = SUPER_KIND_FS,
+					    .hash_seed = random_u64(),
+					    .created_real_ns = fs->clock->real_ns(fs->clock) };
+		uuid_make(&fs->super.uuid);
+		err = super_create(fs->store, &fs->super);
+	}
+	if (err >= 0)
+		err = super_read(fs->store, true, &fs->super, &super_bytes);
+	if (err >= 0)
+		err = fill_new(fs, &super_bytes);
+	if (err < 0) {
+		give_up(fs);
+		return err;
+	}
+	fs_free(fs);
+	return 0;
+}
+
+/* ---- closing --------------------------------------------------------------------------------------- */
+
+struct drain { /* tells the owner how far the last flush is, while another thread does it */
+	struct fs *fs;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t done;
+	bool finished;
+	int result;
+	char note[512];
+};
+
+static void *drain_thread(void *arg)
+{
+	struct drain *d = arg;
+	int err = fs_sync(d->fs);
+
+	if (err >= 0)
+		err = db_checkpoint(d->fs->db);
+	pthread_mutex_lock(&d->lock);
+	d->result = err;
+	(void)snprintf(d->note, sizeof(d->note), "%s", err < 0 ? err_last_note() : "");
+	d->finished = true;
+	pthread_cond_signal(&d->done);
+	pthread_mutex_unlock(&d->lock);
+	return NULL;
+}
+
+static int drain(struct fs *fs, void (*progress)(void *ctx, uint64_t bytes_left), void *ctx)
+{
+	struct drain d = { .fs = fs, .lock = PTHREAD_MUTEX_INITIALIZER };
+	int err;
+
+	cond_init(&d.done);
+	err = pthread_create(&d.thread, NULL, drain_thread, &d);
+	if (err) {
+		(void)drain_thread(&d); /* without progress, then */
+	} else {
+		pthread_mutex_lock(&d.lock);
+		while (!d.finished) {
+			if (cond_wait_ms(&d.done, &d.lock, 500) || !progress)
+				continue;
+			pthread_mutex_unlock(&d.lock);
+			progress(ctx, budget_used(&fs->budget));
+			pthread_mutex_lock(&d.lock);
+		}
+		pthread_mutex_unlock(&d.lock);
+		pthread_join(d.thread, NULL);
+	}
+	pthread_cond_destroy(&d.done);
+	if (d.result < 0)
+		(void)err_note(d.result, "not everything could be stored: %s",
+			       d.note[0] ? d.note : err_text(d.result));
+	return d.result < 0 ? d.result : 0;
+}
+
+int fs_close(struct fs *fs, void (*progress)(void *ctx, uint64_t bytes_left), void *ctx)
+{
+	char note[512] = "";
+	int err = 0;
+
+	if (!fs)
+		return 0;
+	if (!fs->read_only) {
+		clean_stop(fs);
+		orphan_stop(fs);
+		err = drain(fs, progress, ctx);
+		flush_stop(fs);
+		if (err >= 0)
+			err = lease_release(fs->lease);
+		if (err < 0)
+			(void)snprintf(note, sizeof(note), "%s", err_last_note());
+	}
+	store_cancel(fs->forever);
+	fs_free(fs);
+	return err < 0 ? err_note(err, "%s", note) : 0;
+}
+
+void fs_abort(struct fs *fs)
+{
+	int none = 0;
+
+	(void)__atomic_compare_exchange_n(&fs->fenced, &none, -ECANCELED, false, __ATOMIC_SEQ_CST,
+					  __ATOMIC_SEQ_CST);
+	if (fs->db)
+		db_cancel(fs->db);
+	if (fs->data)
+		data_cancel(fs->data);
+	if (fs->lease)
+		lease_cancel(fs->lease);
+	store_cancel(fs->forever);
+	store_cancel(fs->store);
+	store_cancel(fs->base);
+}
+
+void fs_crash(struct fs *fs)
+{
+	if (!fs)
+		return;
+	fs_abort(fs);
+	fs_free(fs);
+}
+
+/* ---- the whole -------------------------------------------------------------------------------------- */
+
+#define STATFS_BLOCK 4096
+#define STATFS_TOTAL_BYTES ((uint64_t)1 << 50) /* a bucket has no end; this much is free beyond what is used */
+#define STATFS_TOTAL_INODES ((uint64_t)1 << 40)
+
+int fs_statfs(struct fs *fs, struct fs_statfs *ret)
+{
+	pthread_mutex_lock(&fs->totals_lock);
+	*ret = (struct fs_statfs){ .used_bytes = fs->totals.used_bytes,
+				   .inodes_used = fs->totals.inodes,
+				   .block_bytes = STATFS_BLOCK };
+	pthread_mutex_unlock(&fs->totals_lock);
+	ret->total_bytes = ret->used_bytes + STATFS_TOTAL_BYTES;
+	ret->inodes_total = ret->inodes_used + STATFS_TOTAL_INODES;
+	return 0;
+}
+
+void fs_status(struct fs *fs, struct fs_status *ret)
+{
+	struct db_stats db;
+
+	*ret = (struct fs_status){ .read_only = fs->read_only, .dirty_bytes = budget_used(&fs->budget) };
+	db_stats(fs->db, &db);
+	ret->epoch = db.epoch;
+	ret->slot = db.slot;
+	ret->fenced = db.fenced || __atomic_load_n(&fs->fenced, __ATOMIC_SEQ_CST) == -L3_FENCED;
+	store_trace_counts(fs->trace, &ret->requests);
+	pthread_mutex_lock(&fs->icache_lock);
+	ret->inodes_cached = HASH_COUNT(fs->icache);
+	pthread_mutex_unlock(&fs->icache_lock);
+	pthread_mutex_lock(&fs->error_lock);
+	memcpy(ret->last_error, fs->last_error, sizeof(ret->last_error));
+	pthread_mutex_unlock(&fs->error_lock);
+}
+
+const struct uuid *fs_uuid(const struct fs *fs)
+{
+	return &fs->super.uuid;
+}

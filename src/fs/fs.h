@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * fs: the filesystem: inodes, directories, extents, xattrs, orphans, statfs, on db and data. No FUSE.
+ *
+ *	fs_config_init → fs_config_set("cache_dir", …)… → fs_open(url, &config, &fs)
+ *	→ operations by inode number, from any number of threads → fs_close
+ *
+ * Promises (doc/durability.md):
+ *   - fs_fsync returned 0: that file's bytes and every namespace operation accepted before the call
+ *     survive anything. fs_sync: everything.
+ *   - After a crash: namespace operations are a prefix of their history; each file holds a prefix of
+ *     its own writes; what was done to a file (rename, chmod, …) never survives without the writes
+ *     before it. Each operation is whole or absent.
+ *   - nlink, sizes, totals, live counts of segments always equal what a full scan computes.
+ *
+ * Errors: negative errno, or private codes of util.h. The operations return what Linux returns for the
+ * same call on ext4; permissions are the caller's business (the kernel checks them). A mount that
+ * has been fenced answers -L3_FENCED to everything that writes.
+ *
+ * Lock order: internal.h.
+ */
+#ifndef LEVELS3_FS_H
+#define LEVELS3_FS_H
+
+#include "lease/lease.h"
+#include "store/store.h"
+#include "util/util.h"
+
+#include <sys/stat.h>
+#include <time.h>
+
+#define FS_ROOT_INO 1
+#define FS_NAME_MAX 255
+#define FS_SYMLINK_MAX 4095
+#define FS_XATTR_NAME_MAX 255
+#define FS_XATTR_SIZE_MAX 65536
+#define FS_FILE_SIZE_MAX INT64_MAX
+
+struct fs;
+
+/* ---- options ------------------------------------------------------------------------------------ */
+
+struct fs_config {
+	struct store_config store; /* strings point into `owned` */
+	unsigned retry;		   /* attempts of a read before EIO; default 10 */
+	uint64_t retry_delay_ms;   /* base of the backoff: 100 ms */
+	char *cache_dir;	   /* NULL: default folder of the user; "none": no disk cache */
+	uint64_t cache_size_bytes; /* 10 GiB */
+	uint64_t mem_limit_bytes;  /* 512 MiB */
+	uint64_t commit_ms;	   /* 5 s */
+	uint64_t lease_ms;	   /* 30 s */
+	uint64_t renew_ms;	   /* 10 s */
+	uint64_t lease_wait_ms;	   /* 0 */
+	uint64_t grace_ms;	   /* 10 min */
+	uint64_t segment_bytes;	   /* 16 MiB */
+	bool compress;		   /* true */
+	bool read_only;
+	bool create;		   /* make the filesystem if the prefix is empty */
+	bool lease_only;	   /* accept a store without conditional writes */
+	bool atime;		   /* relatime; false: noatime */
+	bool strictatime;
+
+	/* Not settable by name: */
+	const char *mountpoint; /* for the lease; borrowed */
+	struct clock *clock;
+	struct notifier notifier;
+	int (*on_wait)(void *ctx, const struct lease_holder *holder, uint64_t waited_ms);
+	void (*on_fenced)(void *ctx);
+	void *ctx;
+	struct store *store_override; /* tests: use this store (e.g. a fault wrapper) for the URL's */
+
+	char *owned[16]; /* private */
+};
+
+void fs_config_init(struct fs_config *c);
+void fs_config_release(struct fs_config *c);
+/* Sets an option by its name as written by people ("cache_size", "64G"). value NULL for a flag.
+ * 0; -L3_BAD_OPTION with a note that names option, value, range and, for an unknown name, the
+ * nearest known one; -ENOENT-like "not one of ours" is -ENOTSUP, so that callers may try theirs. */
+int fs_config_set(struct fs_config *c, const char *name, const char *value);
+/* Whole-config checks (renew < lease/2, …). */
+int fs_config_check(const struct fs_config *c);
+
+struct fs_option_info {
+	const char *name;
+	const char *argument; /* NULL: a flag */
+	const char *fallback; /* the default as people write it */
+	const char *help;
+};
+/* The one list from which --help and the man page come. Ends with a NULL name. */
+const struct fs_option_info *fs_options(void);
+
+/* ---- life ---------------------------------------------------------------------------------------- */
+
+/* Makes an empty filesystem: refuses (nothing changed) where the prefix holds anything, but finishes an
+ * interrupted one. */
+int fs_format(const char *url, const struct fs_config *config);
+/* Store, probe, lease, database, recovery. Errors as in the rooms below, each with a note for people. */
+int fs_open(const char *url, const struct fs_config *config, struct fs **ret);
+/* Makes everything durable, writes a checkpoint, releases the lease, frees. progress (may be NULL) is
+ * called about twice a second with the bytes still to go. Nonzero if anything could not be stored (then
+ * says so in the note; memory is freed all the same). After fs_abort: does not try. */
+int fs_close(struct fs *fs, void (*progress)(void *ctx, uint64_t bytes_left), void *ctx);
+/* Forced unmount: waiting calls return -ECANCELED, nothing more is stored. Any thread. */
+void fs_abort(struct fs *fs);
+/* Like losing the machine: drops everything not durable without a word to the store. Tests. */
+void fs_crash(struct fs *fs);
+
+/* ---- attributes ---------------------------------------------------------------------------------- */
+
+struct fs_attr {
+	uint64_t ino;
+	uint32_t mode; /* with S_IFMT */
+	uint32_t uid, gid;
+	uint32_t nlink;
+	uint64_t rdev;
+	uint64_t size;
+	uint64_t blocks; /* of 512 bytes */
+	struct timespec atime, mtime, ctime, btime;
+	uint64_t generation;
+};
+
+struct fs_cred { /* who asks: owner of what is made */
+	uint32_t uid, gid;
+};
+
+enum {
+	FS_SET_MODE = 1 << 0,
+	FS_SET_UID = 1 << 1,
+	FS_SET_GID = 1 << 2,
+	FS_SET_SIZE = 1 << 3,
+	FS_SET_ATIME = 1 << 4,
+	FS_SET_MTIME = 1 << 5,
+	FS_SET_ATIME_NOW = 1 << 6,
+	FS_SET_MTIME_NOW = 1 << 7,
+	FS_SET_CTIME = 1 << 8,
+	FS_KILL_SUID = 1 << 9, /* clear setuid/setgid as a write by a non-owner would */
+};
+
+int fs_getattr(struct fs *fs, uint64_t ino, struct fs_attr *ret);
+/* `which`: FS_SET_… bits naming the fields of `attr` to take. Truncation (either way), chmod, chown with
+ * its clearing of setuid/setgid, utimens. */
+int fs_setattr(struct fs *fs, uint64_t ino, const struct fs_attr *attr, unsigned which,
+	       struct fs_attr *ret);
+
+/* ---- names --------------------------------------------------------------------------------------- */
+
+/* "." and ".." work too (for NFS export). -ENOENT, -ENOTDIR, -ENAMETOOLONG. */
+int fs_lookup(struct fs *fs, uint64_t dir, const char *name, struct fs_attr *ret);
+/* Regular files, devices, FIFOs, sockets; mode with type; setgid folders pass on group (and for mkdir the bit). */
+int fs_mknod(struct fs *fs, uint64_t dir, const char *name, const struct fs_cred *cred, uint32_t mode,
+	     uint64_t rdev, struct fs_attr *ret);
+int fs_mkdir(struct fs *fs, uint64_t dir, const char *name, const struct fs_cred *cred, uint32_t mode,
+	     struct fs_attr *ret);
+int fs_symlink(struct fs *fs, uint64_t dir, const char *name, const struct fs_cred *cred,
+	       const char *target, struct fs_attr *ret);
+/* out gets the target without NUL. */
+int fs_readlink(struct fs *fs, uint64_t ino, struct buf *out);
+int fs_link(struct fs *fs, uint64_t ino, uint64_t dir, const char *name, struct fs_attr *ret);
+int fs_unlink(struct fs *fs, uint64_t dir, const char *name);
+int fs_rmdir(struct fs *fs, uint64_t dir, const char *name);
+#define FS_RENAME_NOREPLACE 1
+#define FS_RENAME_EXCHANGE 2
+int fs_rename(struct fs *fs, uint64_t from_dir, const char *from, uint64_t to_dir, const char *to,
+	      unsigned flags);
+/* A regular file without a name (O_TMPFILE), open once; fs_link gives it one. */
+int fs_tmpfile(struct fs *fs, uint64_t dir, const struct fs_cred *cred, uint32_t mode,
+	       struct fs_attr *ret);
+
+/* Directory order is by the hash of the name; a cookie (1 to INT64_MAX) stays right whatever is added or
+ * removed meanwhile. Calls each(…) for entries after `cookie` (0: from the start, with "." and ".."),
+ * with full attributes if want_attr; each returns false to stop (that entry is not consumed). */
+struct fs_dirent {
+	const char *name;
+	uint64_t ino;
+	uint32_t type; /* S_IFMT bits */
+	uint64_t cookie;
+	const struct fs_attr *attr; /* NULL unless want_attr */
+};
+int fs_readdir(struct fs *fs, uint64_t dir, uint64_t cookie, bool want_attr,
+	       bool (*each)(void *ctx, const struct fs_dirent *entry), void *ctx);
+
+/* ---- open files ---------------------------------------------------------------------------------- */
+
+struct fs_file; /* one open of one inode; holds the inode alive */
+
+/* Regular files. truncate: O_TRUNC, atomically with opening. */
+int fs_file_open(struct fs *fs, uint64_t ino, bool for_writing, bool truncate, struct fs_file **ret);
+/* mknod of a regular file and open in one. */
+int fs_file_create(struct fs *fs, uint64_t dir, const char *name, const struct fs_cred *cred,
+		   uint32_t mode, struct fs_file **ret, struct fs_attr *ret_attr);
+void fs_file_close(struct fs_file *f);
+uint64_t fs_file_ino(const struct fs_file *f);
+/* Bytes read (0 at the end) or an error. Holes are zeros. */
+ssize_t fs_read(struct fs_file *f, void *buf, size_t len, uint64_t offset);
+/* Bytes written (all, or an error). append: at the end, atomically. Waits for memory (mem_limit) when the
+ * store is slower than the writer. kill_suid: the writer is not privileged. */
+ssize_t fs_write(struct fs_file *f, const void *buf, size_t len, uint64_t offset, bool append,
+		 bool kill_suid);
+/* The file's bytes and attributes, and the namespace so far, durable. */
+int fs_fsync(struct fs *fs, uint64_t ino);
+/* The whole filesystem durable. */
+int fs_sync(struct fs *fs);
+/* mode as in fallocate(2): 0, KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE, ZERO_RANGE; others -EOPNOTSUPP. */
+int fs_fallocate(struct fs_file *f, int mode, uint64_t offset, uint64_t len);
+/* SEEK_DATA, SEEK_HOLE: the offset, or -ENXIO. */
+int64_t fs_lseek(struct fs_file *f, uint64_t offset, int whence);
+
+/* ---- extended attributes ------------------------------------------------------------------------- */
+
+int fs_setxattr(struct fs *fs, uint64_t ino, const char *name, const void *value, size_t len,
+		int flags); /* XATTR_CREATE, XATTR_REPLACE; -ENOSPC, -E2BIG, -ERANGE */
+int fs_getxattr(struct fs *fs, uint64_t ino, const char *name, struct buf *out); /* -ENODATA */
+int fs_listxattr(struct fs *fs, uint64_t ino, struct buf *out); /* names, each with its NUL */
+int fs_removexattr(struct fs *fs, uint64_t ino, const char *name);
+
+/* ---- the rest ------------------------------------------------------------------------------------ */
+
+/* The kernel has dropped the inode: an unlinked one that is not open goes now. */
+void fs_forget(struct fs *fs, uint64_t ino);
+/* Without a kernel that forgets (in-process use): unlinked inodes go at last close. Default on; the FUSE
+ * daemon switches it off. */
+void fs_reap_without_forget(struct fs *fs, bool on);
+
+struct fs_statfs {
+	uint64_t used_bytes; /* allocated by files, uncompressed */
+	uint64_t total_bytes, inodes_used, inodes_total;
+	uint32_t block_bytes;
+};
+int fs_statfs(struct fs *fs, struct fs_statfs *ret);
+
+struct fs_status {
+	uint64_t epoch, slot;
+	uint64_t dirty_bytes;	 /* written, not durable */
+	uint64_t inodes_cached;
+	bool read_only, fenced;
+	struct store_counts requests;
+	char last_error[512];
+};
+void fs_status(struct fs *fs, struct fs_status *ret);
+const struct uuid *fs_uuid(const struct fs *fs);
+
+/* ---- fsck ---------------------------------------------------------------------------------------- */
+
+struct fs_check_options {
+	bool data; /* read and check every byte */
+	void (*problem)(void *ctx, const char *text);
+	void (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t total);
+	void *ctx;
+};
+struct fs_check_result {
+	uint64_t inodes, dentries, extents, segments, tables, orphans, bytes, problems;
+	uint64_t unreferenced_objects; /* garbage that the cleaner will take; not a problem */
+};
+/*
+ * A full scan of an open filesystem (read-only or quiet): every key decodes, dentries and inodes agree,
+ * nlink, directory counts, totals, live counts of segments (invariant 8), extents in order without
+ * overlap and within their segments, every object named exists with the right size, no unknown keys.
+ * 0 if sound, 1 if problems were reported, negative if it could not look.
+ */
+int fs_check(struct fs *fs, const struct fs_check_options *options, struct fs_check_result *ret);
+
+#endif

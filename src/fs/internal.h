@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Inside the fs room: what its files share.
+ *
+ *	fs.c       open, close, format, status: puts the rooms below together
+ *	options.c  fs_config_set and the list of options
+ *	keys.c     database keys, and the stored form of inodes, dentries, extents, segments, totals
+ *	icache.c   the inode table in memory: get, put, load, evict
+ *	txn.c      write batches under the seal lock; counters; before_seal/after_seal; commit ticker
+ *	attr.c     getattr, setattr (truncate calls file.c)
+ *	dir.c      lookup, readdir, mknod, mkdir, symlink, link, unlink, rmdir
+ *	rename.c   rename in all its forms
+ *	xattr.c
+ *	orphan.c   what is unlinked but open, and what is dropped in the background (reaper)
+ *	file.c     open, read, write, fsync, fallocate, lseek
+ *	dirty.c    bytes written but not yet in extents
+ *	extent.c   the extent map: look up, overlay, cut, truncate
+ *	flush.c    dirty → frozen → packed → entered (below)
+ *	clean.c    the segment cleaner
+ *	check.c    fsck
+ *
+ * Lock order (take from the top, never wait for the network under any of them, except that a read of a
+ * LevelDB block that is in no cache may; callers warm the keys before locking, see "warm"):
+ *
+ *	ns_lock            every change of the namespace (a mutex: LevelDB serialises batches anyway;
+ *	                   lookups, readdir, data and attribute operations do not take it)
+ *	inode.lock         of one inode; two: ascending ino
+ *	seal (shared)      from the first effect on counters to the end of leveldb_write
+ *	icache, segs, reaper, dirty-list locks: leaves
+ *
+ *	seal (exclusive)   the cut: before_seal to after_seal. Its holder takes only leaves.
+ *
+ * How written bytes travel. Each regular file's inode has
+ *
+ *	dirty     → the mutable set: what write() leaves, in chunks of 128 KiB
+ *	frozen[]  → FIFO of immutable sets, oldest first; each goes PACKING → PACKED → entered
+ *
+ * freeze moves the whole dirty set into a new frozen one (so a set is always a cut of the file's write
+ * history); pack compresses it into segments (data_append); enter puts its extents, and the size and
+ * times the file had at the freeze, into the database in ONE batch. Sets of one inode enter in order.
+ * That is promise "each file holds a prefix of its own writes".
+ *
+ *	background  a dirty set of FREEZE_BYTES is frozen and packed as DATA_STREAM by a worker; it enters
+ *	            when its segments are durable (data on_durable → flush worker)
+ *	forced      (flush_inode) a metadata operation or fsync on the inode: everything enters now, in order:
+ *	            frozen sets after data_require of their segments; the dirty set directly (small:
+ *	            DATA_COMMIT, else DATA_STREAM + data_require). CPU and memory only; the commit waits.
+ *	tick        every commit_ms: small dirty sets are forced, larger ones frozen, the stream segment is
+ *	            pushed, db_commit.
+ *
+ * Invariant: inode.attr is what programs see; the stored inode record carries `stored_size` instead of
+ * attr.size while data is not entered: stored_size never covers bytes that have not been entered.
+ */
+#ifndef LEVELS3_FS_INTERNAL_H
+#define LEVELS3_FS_INTERNAL_H
+
+#include "fs/fs.h"
+#include "data/data.h"
+#include "db/db.h"
+
+#include <uthash.h>
+#include <utlist.h>
+
+#define CHUNK_BYTES DATA_EXTENT_MAX
+#define FREEZE_BYTES (4 * MIB)	  /* a dirty set of this size is frozen in the background */
+#define FORCE_SMALL_BYTES (1 * MIB) /* up to this a forced set goes to the commit segment */
+#define INLINE_MAX 512		  /* extents up to this many raw bytes live in their E record */
+
+/* ---- keys.c --------------------------------------------------------------------------------------- */
+
+#define KEY_MAX 320
+
+struct key {
+	size_t len;
+	uint8_t bytes[KEY_MAX];
+};
+
+/* Name hash → cookie: 55 bits of seeded XXH3 << 8 | n; never 0, 1 or 2. */
+uint64_t key_cookie(const struct fs *fs, const char *name, unsigned n);
+void key_inode(struct key *k, uint64_t ino);
+void key_dentry(struct key *k, uint64_t dir, uint64_t cookie);
+void key_extent(struct key *k, uint64_t ino, uint64_t end);
+void key_xattr(struct key *k, uint64_t ino, const char *name); /* name NULL: the common prefix */
+void key_segment(struct key *k, uint64_t segment);
+void key_orphan(struct key *k, uint64_t ino);
+void key_totals(struct key *k);
+
+struct attr { /* the inode record, in memory */
+	uint32_t mode, uid, gid, nlink;
+	uint64_t rdev;
+	uint64_t size;	 /* as programs see it; folders: 0 stored, see entries */
+	uint64_t alloc_bytes; /* sum of extents' lengths in the database */
+	int64_t atime_ns, mtime_ns, ctime_ns, btime_ns;
+	uint64_t parent;  /* folders: for ".." */
+	uint64_t entries; /* folders: names in it */
+	uint32_t flags;	  /* INODE_HAS_XATTR, … */
+	struct buf target; /* symlinks */
+};
+#define INODE_HAS_XATTR 1u /* cleared never; saves look-ups where there were none */
+
+void inode_encode(struct buf *out, const struct attr *a, uint64_t size);
+int inode_decode(const void *data, size_t len, uint64_t ino, struct attr *ret);
+
+struct dentry {
+	uint8_t type; /* DT_* ; 0: a tombstone that keeps a run of equal hashes together */
+	uint64_t ino;
+	const char *name; /* into the value, not terminated */
+	size_t name_len;
+};
+void dentry_encode(struct buf *out, uint8_t type, uint64_t ino, const char *name, size_t len);
+int dentry_decode(const void *data, size_t len, struct dentry *ret);
+
+enum extent_kind {
+	EXTENT_STORED = 0, /* ref says where */
+	EXTENT_INLINE = 1, /* bytes in the record */
+	EXTENT_UNWRITTEN = 2, /* allocated (fallocate), reads as zeros */
+};
+struct extent {
+	uint64_t start, end; /* in the file */
+	uint8_t kind;
+	struct data_ref ref;
+	uint32_t raw_offset;	/* where start is within the ref's raw bytes */
+	const uint8_t *bytes;	/* EXTENT_INLINE: end - start of them (into the value when decoded) */
+};
+void extent_encode(struct buf *out, const struct extent *e);
+/* end comes from the key. */
+int extent_decode(const void *data, size_t len, uint64_t end, struct extent *ret);
+
+struct seg_record {
+	uint64_t live_bytes;  /* sum of (end - start) of the extents that refer to it */
+	uint64_t total_bytes; /* of raw bytes ever put into it */
+};
+struct totals {
+	uint64_t next_ino;
+	uint64_t inodes;      /* in existence, orphans included */
+	uint64_t used_bytes;  /* sum of alloc_bytes */
+};
+
+void totals_encode(struct buf *out, const struct totals *t);
+int totals_decode(const void *data, size_t len, struct totals *ret);
+void seg_encode(struct buf *out, const struct seg_record *s);
+int seg_decode(const void *data, size_t len, struct seg_record *ret);
+
+/* ---- inodes in memory (icache.c) -------------------------------------------------------------------- */
+
+struct dirty_chunk;
+struct frozen;
+
+struct dirty_set {
+	struct dirty_chunk **chunks; /* ascending by index */
+	size_t count, cap;
+	uint64_t bytes; /* valid bytes in it; what the budget holds for it */
+};
+
+struct inode {
+	uint64_t ino;
+	UT_hash_handle hh;	    /* in fs->icache */
+	struct inode *prev, *next;  /* LRU of those with refs == 0 */
+	unsigned refs;		    /* under icache lock */
+	pthread_mutex_t lock;	    /* everything below */
+	bool loaded;		    /* attr is valid */
+	bool gone;		    /* removed from the database */
+	bool attr_dirty;	    /* attr differs from the stored record (times, size) */
+	bool on_dirty_list;
+	bool forgotten;		    /* the kernel dropped it while it was open */
+	unsigned opens;
+	struct attr attr;
+	uint64_t stored_size;	    /* see the invariant above */
+	uint64_t map_version;	    /* grows with every change of extents, dirty or frozen sets leaving */
+	struct dirty_set dirty;
+	struct frozen *frozen;	    /* utlist DL, oldest first */
+	struct inode *dirty_prev, *dirty_next;
+	bool trimming;		    /* extents beyond trim_from are still being dropped in the background */
+	uint64_t trim_from;
+	int write_error;	    /* a write-back failed: reported once to fsync */
+	pthread_cond_t changed;	    /* packing done, trimming done */
+};
+
+/* Referenced, not locked. -ENOENT if there is no such inode (or it is gone). The record is loaded. */
+int inode_get(struct fs *fs, uint64_t ino, struct inode **ret);
+/* A new inode in memory, referenced, loaded, not in the database yet. */
+int inode_make(struct fs *fs, uint64_t ino, const struct attr *attr, struct inode **ret);
+struct inode *inode_ref(struct fs *fs, struct inode *i);
+void inode_put(struct fs *fs, struct inode *i); /* NULL is fine */
+/* At the end: frees an inode with whatever is in it. */
+void inode_discard(struct fs *fs, struct inode *i);
+void inode_lock_two(struct inode *a, struct inode *b); /* same or NULL is fine */
+void inode_unlock_two(struct inode *a, struct inode *b);
+void inode_to_attr(const struct inode *i, struct fs_attr *ret); /* locked */
+int64_t fs_now_ns(struct fs *fs);
+
+/* ---- transactions (txn.c) ---------------------------------------------------------------------------- */
+
+/*
+ * One POSIX operation = one batch. Usage, with the inode locks held:
+ *
+ *	txn_begin(fs, &t);            // takes seal shared
+ *	txn_put_inode(&t, inode); …   // fills the batch, notes counter changes
+ *	err = txn_commit(&t);         // writes it, applies counters, releases seal; txn_abort(&t) instead
+ *
+ * On failure nothing has changed in the database or the counters; the caller restores what it changed in
+ * struct inode. -EROFS on read-only mounts, -L3_FENCED.
+ */
+struct txn {
+	struct fs *fs;
+	leveldb_writebatch_t *batch;
+	int64_t inodes, used_bytes;
+	struct seg_delta {
+		uint64_t segment;
+		int64_t live, total;
+	} *segs;
+	size_t seg_count, seg_cap;
+	int err;
+};
+int txn_begin(struct fs *fs, struct txn *t);
+void txn_put(struct txn *t, const struct key *k, const struct buf *value);
+void txn_delete(struct txn *t, const struct key *k);
+void txn_put_inode(struct txn *t, struct inode *i); /* with stored_size */
+void txn_live(struct txn *t, uint64_t segment, int64_t live, int64_t total);
+int txn_commit(struct txn *t);
+void txn_abort(struct txn *t);
+uint64_t txn_new_ino(struct fs *fs);
+
+/* One value. -ENOENT if absent. */
+int db_value(struct fs *fs, const struct key *k, struct buf *out);
+
+int txn_hook_before_seal(void *ctx, struct db_seal *seal);
+void txn_hook_after_seal(void *ctx);
+int txn_hook_before_checkpoint(void *ctx);
+
+/* ---- file bytes (dirty.c, extent.c, flush.c) ---------------------------------------------------------- */
+
+/* All on a locked inode. */
+int dirty_write(struct fs *fs, struct inode *i, uint64_t offset, const void *data, size_t len);
+void dirty_cut_from(struct fs *fs, struct inode *i, uint64_t from); /* truncate: forget bytes at and above */
+void dirty_drop(struct fs *fs, struct inode *i); /* all of it, frozen sets as well (unlinked file) */
+bool inode_has_dirty(const struct inode *i);
+
+/* Everything of this inode enters the database now (see "forced" above). Inode locked, ns_lock may be held;
+ * may unlock and relock the inode while a worker finishes packing. */
+int flush_inode(struct fs *fs, struct inode *i);
+/* tick / sync: all dirty inodes. force: everything enters now. */
+int flush_all(struct fs *fs, bool force);
+int flush_start(struct fs *fs); /* the commit ticker; stop accepts an fs without one */
+void flush_stop(struct fs *fs);
+void flush_segment_durable(void *ctx, uint64_t segment); /* data_config.on_durable */
+
+/* Puts the extent's place in the map: cuts or removes what it overlaps, counts. Inode locked, inside a txn. */
+int extent_insert(struct txn *t, struct inode *i, const struct extent *e);
+/* Removes [start, end) from the map (holes). */
+int extent_remove(struct txn *t, struct inode *i, uint64_t start, uint64_t end);
+/* Calls each for the extents overlapping [start, end) in order; clipped to it. No lock needed; see
+ * map_version for how a reader combines it with dirty sets. each returns nonzero to stop. */
+int extent_walk(struct fs *fs, uint64_t ino, uint64_t start, uint64_t end,
+		int (*each)(void *ctx, const struct extent *e), void *ctx);
+/* Sets the size. Inode locked, all entered before (flush_inode). Small files at once, large ones by the
+ * reaper (O record with the cut-off); commits its own transactions. new attr times are the caller's. */
+int file_truncate(struct fs *fs, struct inode *i, uint64_t size);
+/* Waits (inode locked, relocked) until a background trim that overlaps is done. */
+int file_wait_trim(struct fs *fs, struct inode *i);
+
+/* ---- orphans (orphan.c) -------------------------------------------------------------------------------- */
+
+/* O record value: u64 cut-off (UINT64_MAX never; 0 with whole = 1) – see keys in doc/format.md. */
+void orphan_put(struct txn *t, uint64_t ino, bool whole, uint64_t trim_from);
+void orphan_clear(struct txn *t, uint64_t ino);
+/* nlink is 0: reap if nobody has it open and the kernel forgot it (or does not matter). */
+void orphan_consider(struct fs *fs, struct inode *i, bool forgotten); /* inode locked */
+void orphan_queue_trim(struct fs *fs, uint64_t ino);
+int orphan_start(struct fs *fs);   /* reads O records of earlier mounts, starts the reaper */
+void orphan_stop(struct fs *fs);
+void orphan_drain(struct fs *fs);  /* waits until the queue is empty (tests, unmount: bounded) */
+
+int clean_start(struct fs *fs);
+void clean_stop(struct fs *fs);
+
+/* ---- the filesystem ------------------------------------------------------------------------------------ */
+
+struct seg { /* a segment's counters; every segment touched since mount, or all once the cleaner looked */
+	uint64_t id;
+	UT_hash_handle hh;
+	struct seg_record rec;
+	bool dirty; /* differs from the S record */
+};
+
+struct fs {
+	struct store *base, *trace, *store, *forever;
+	struct cache *cache;
+	struct lease *lease;
+	struct db *db;
+	struct data *data;
+	struct budget budget;
+	struct super super;
+	struct fs_config config; /* strings are owned copies */
+	struct notifier notifier;
+	struct clock *clock;
+	bool read_only;
+	bool reap_without_forget;
+	int fenced; /* atomic: error to answer to writers, 0 if none */
+
+	pthread_mutex_t ns_lock;
+	pthread_rwlock_t seal; /* prefers writers */
+
+	pthread_mutex_t icache_lock;
+	struct inode *icache;
+	struct inode *icache_lru;
+	size_t icache_unused, icache_max_unused;
+
+	pthread_mutex_t totals_lock; /* totals and segs */
+	struct totals totals;
+	bool totals_dirty;
+	struct seg *segs;
+
+	pthread_mutex_t dirty_lock;
+	struct inode *dirty_inodes; /* DL by dirty_prev/dirty_next; each holds a reference */
+
+	struct pool *workers; /* packing, entering */
+	struct flusher *flusher; /* flush.c: the commit ticker thread */
+	struct reaper *reaper;	 /* orphan.c */
+	struct cleaner *cleaner; /* clean.c */
+	pthread_mutex_t error_lock;
+	char last_error[512];
+};
+
+#endif

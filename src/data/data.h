@@ -52,19 +52,21 @@ struct data_config {
 	struct cache *cache;   /* reads; written through */
 	struct uuid fs;
 	uint64_t epoch;	       /* of this mount: new segments' names; 0: read-only */
-	uint64_t segment_bytes; /* 16 MiB; sealed when an extent would pass it */
+	uint64_t segment_bytes; /* 16 MiB; sealed when an extent would pass it; 129 KiB to 256 MiB */
 	uint64_t embed_bytes;	/* commits carry up to this much unsent data themselves: 128 KiB */
 	unsigned upload_threads; /* 4 */
 	unsigned read_threads;	 /* 8: parallel ranged GETs of one read, readahead */
 	bool compress;
 	struct budget *budget;
-	/* Called from an upload thread when a stream segment has become durable. */
+	/* Called from an upload thread when a stream segment has become durable; data_wait may have
+	 * returned before. No locks held. */
 	void (*on_durable)(void *ctx, uint64_t segment);
 	void *ctx;
 };
 
 int data_open(const struct data_config *config, struct data **ret);
-/* Uploads stop after the ones under way; what is not durable is dropped. NULL is fine. */
+/* Uploads stop after the ones under way (so in trouble store_cancel(forever) first); what is not durable
+ * is dropped. NULL is fine. */
 void data_close(struct data *d);
 
 /* "data/0000000007-0000000042" for a segment, and back (-EINVAL if not of that form). */
@@ -78,7 +80,7 @@ int data_key_parse(const char *key, uint64_t *ret_segment);
  * the reference is in the database. */
 int data_append(struct data *d, enum data_class class, uint64_t ino, uint64_t file_offset,
 		const void *raw, size_t raw_bytes, struct data_ref *ret);
-/* True once the segment's object exists in the store. */
+/* True once the segment's object exists in the store (also for segments this mount knows nothing of). */
 bool data_is_durable(struct data *d, uint64_t segment);
 /* References to this stream segment are about to enter the database: the next cut must wait for it.
  * Seals it if it is open. Seal lock held shared, like data_append. */
@@ -103,18 +105,23 @@ struct data_cut {
 };
 int data_cut(struct data *d, struct data_cut *ret);
 void data_cut_release(struct data_cut *cut); /* the arrays only */
+/* Once for each part. result != 0: the slot was not written, so a later cut carries the bytes again. */
 void data_part_done(struct data *d, uint64_t segment, int result);
-/* Waits until the segment is durable. 0, -ECANCELED when data_cancel was called. */
+/* Waits until the segment is durable; seals it if it is open. 0; -ECANCELED when data_cancel was called;
+ * -L3_FENCED when a newer mount wrote the object, -L3_CORRUPT when it exists and is not ours: for good,
+ * the bytes then stay readable in memory (and in the budget). */
 int data_wait(struct data *d, uint64_t segment);
 /* Before a checkpoint: seals and uploads everything that slots carry as parts, and waits. */
 int data_store_parts(struct data *d);
 /* After a crash: a part found in a slot. They come in order; those of one segment are contiguous and
  * begin with the segment's own header. The segment is readable at once, and becomes a proper object
  * by data_store_parts (which accepts that the old writer's own upload, with the same bytes and perhaps
- * more after them, got there first). Its index is rebuilt only as far as known: see data_recover_index. */
+ * more after them, got there first). Its index is rebuilt only as far as known: see data_recover_index.
+ * A stretch that comes twice with the same bytes is fine; else -L3_CORRUPT. Nobody may read meanwhile. */
 int data_recover_part(struct data *d, uint64_t segment, uint64_t offset, const void *bytes, size_t len);
 /* After the last part: the database's references into recovered segments, so that their index can be
- * written. Unreferenced stretches are simply not in the index. */
+ * written. Unreferenced stretches are simply not in the index. A reference past the parts proves that
+ * the object exists: data_store_parts then only checks it. References elsewhere are ignored. */
 int data_recover_index(struct data *d, uint64_t ino, uint64_t file_offset, const struct data_ref *ref);
 bool data_is_recovered(struct data *d, uint64_t segment); /* true if data_recover_part made it */
 void data_cancel(struct data *d);
@@ -141,14 +148,16 @@ struct data_index_entry {
 	uint64_t file_offset;
 	struct data_ref ref;
 };
-/* Reads a stored segment's index (two small GETs). *ret_object_bytes: the object's size. */
+/* Reads a stored segment's index (two small GETs). *ret: free() it. *ret_object_bytes: the object's size.
+ * -EBUSY while the segment is not stored yet; -ENOENT; -L3_CORRUPT. */
 int data_read_index(struct data *d, uint64_t segment, struct data_index_entry **ret, size_t *ret_count,
 		    uint64_t *ret_object_bytes);
 
 struct data_stats {
 	uint64_t open_bytes;	  /* appended, not yet sealed */
 	uint64_t uploading_bytes; /* sealed, not yet durable */
-	uint64_t segments_stored, raw_bytes, stored_bytes;
+	uint64_t segments_stored;
+	uint64_t raw_bytes, stored_bytes; /* of all extents appended */
 };
 void data_stats(struct data *d, struct data_stats *ret);
 

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * segment: what the files of this room share: segments in memory, and the struct data that holds
+ *them.
+ *
+ *	   data_append        seal (full, cut, push,        last writer done:        upload.c
+ *	        │             require, wait)                data_seg_kick               │
+ *	        ▼                    │                            │            ┌────────┴───────┐
+ *	      OPEN ─────────────► SEALED ──────────────────────► QUEUED ──► DURABLE          FAILED
+ *	                             ▲                                      (leaves the     (stays
+ *in RECOVERED ────────────────┘                                       table)          memory)
+ *	   data_recover_part   data_store_parts
+ *
+ * Laws:
+ *  1. A segment's bytes below `len` never change and never move, once their writer is done.
+ *  2. A segment that isn't DURABLE is in the table: a reader that doesn't find it there may count
+ *on the object.
+ *  3. Nothing is uploaded while a writer still copies into it.
+ *  4. Bytes below `carried_upto` are in slots that are durable or on their way, or will be carried
+ *     again (data_part_done with an error).
+ *  5. The lock is held for bookkeeping only: no network, no compression, no copying of extents.
+ */
+#ifndef LEVELS3_DATA_SEGMENT_H
+#define LEVELS3_DATA_SEGMENT_H
+
+#include "data/format.h"
+#include "data/hot.h"
+
+#define DATA_HOT_BYTES (16 * MIB)
+
+enum segment_state { SEG_OPEN, SEG_RECOVERED, SEG_SEALED, SEG_QUEUED, SEG_DURABLE, SEG_FAILED };
+
+struct segment {
+	/* constant */
+	struct data *owner;
+	uint64_t id;
+	enum data_class class;
+	bool recovered;
+	uint8_t *bytes; /* a mapping of `capacity`; pages come as they are written */
+	size_t capacity;
+	atomic_uint refs; /* the table's, readers', the upload's */
+
+	/* under data.lock */
+	enum segment_state state;
+	uint32_t len;
+	struct buf index; /* entries as they will be stored, room for the footer reserved */
+	uint32_t count;
+	unsigned writers;
+	unsigned parts_out;    /* given to cuts, not yet done */
+	uint32_t carried_upto; /* by slots durable or under way */
+	uint32_t carried_done; /* by durable slots */
+	bool has_parts;	       /* some slot may carry bytes of it */
+	bool required;	       /* stream: references to it are in the database */
+	bool must_exist;       /* recovered: the database refers to bytes past our parts */
+	uint64_t budget_bytes; /* forced into the budget */
+	int error;	       /* when FAILED */
+	char *note;	       /* its circumstances, or NULL */
+	UT_hash_handle hh;
+};
+
+struct data {
+	struct data_config config;
+	struct pool *upload_pool; /* NULL when read-only */
+	struct pool *read_pool;
+	struct hot hot;
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed;	 /* a segment became durable or failed; cancelled */
+	struct segment *table;	 /* by id, iterated in order of birth */
+	struct segment *open[2]; /* by class */
+	uint32_t last_n;
+	bool cancelled;
+	bool closing;
+	uint64_t segments_stored, raw_bytes, stored_bytes;
+};
+
+/* segment.c. "_locked": the caller holds data.lock. */
+int data_seg_new_locked(struct data *d, uint64_t id, enum data_class class, bool recovered,
+			size_t capacity, struct segment **ret);
+struct segment *data_seg_find_locked(struct data *d, uint64_t id);
+/* Ends an OPEN (or RECOVERED) segment; its upload begins when nobody writes any more. */
+void data_seg_seal_locked(struct data *d, struct segment *seg);
+/* Hands SEALED segments without writers to the upload threads; also mends an earlier -ENOMEM. */
+void data_seg_kick_locked(struct data *d);
+/* Charges more bytes of this segment to the budget. */
+void data_seg_charge_locked(struct data *d, struct segment *seg, uint64_t bytes);
+/* DURABLE: gives the budget back, and leaves the table unless parts are still out. */
+void data_seg_durable_locked(struct data *d, struct segment *seg);
+void data_seg_drop_if_done_locked(struct data *d, struct segment *seg);
+/* A segment that readers must find in memory, referenced, with its present length; or NULL. */
+struct segment *data_seg_get(struct data *d, uint64_t id, uint32_t *ret_len);
+void data_seg_put(struct segment *seg);
+
+/* upload.c: a pool job; takes over a reference. */
+void data_upload_job(void *segment);
+
+/* runs.c: neighbouring stored ranges, fetched together. */
+struct run {
+	uint64_t segment;
+	uint64_t start, end; /* in the object */
+	size_t first, count; /* of the sorted pieces */
+};
+
+#define RUN_GAP_BYTES (16 * KIB)
+#define RUN_MAX_BYTES (4 * MIB)
+
+/* True if [offset, offset + len) of the segment was taken into the run. */
+bool data_run_extend(struct run *run, const struct data_ref *ref, uint64_t max_bytes);
+void data_run_begin(struct run *run, const struct data_ref *ref, size_t first);
+int data_ref_order(const struct data_ref *a, const struct data_ref *b);
+
+#endif

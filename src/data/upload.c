@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * upload: sealed segments become objects, and waiting for that.
+ *
+ * The store waits out its troubles itself (config.forever). What still comes back is definite: the
+ * segment has FAILED, its bytes stay readable in memory, and whoever waits for it learns why.
+ */
+#include "data/segment.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The disk tier checks and evicts by these pieces. */
+#define INSERT_BYTES (256 * KIB)
+
+static int put_object(struct segment *seg, const char *key)
+{
+	struct iovec iov[2] = {
+		{ .iov_base = seg->bytes, .iov_len = seg->len },
+		{ .iov_base = seg->index.data, .iov_len = seg->index.len },
+	};
+	struct store_put put = { .key = key, .iov = iov, .iovcnt = 2, .cond = STORE_CREATE };
+	struct store_meta meta;
+
+	return store_put(seg->owner->config.forever, &put, &meta);
+}
+
+/* The object has everything that slots carried of it: the old writer's upload, or our own earlier.
+ */
+static int meet_recovered(struct segment *seg, const char *key)
+{
+	struct buf there CLEANUP(buf_release) = BUF_INIT;
+	int err = store_get(seg->owner->config.forever, key, 0, seg->len, &there, NULL);
+
+	if (err == -ENOENT)
+		return err_note(-L3_CORRUPT, "%s is missing, but the database refers to it", key);
+	if (err < 0)
+		return err;
+	if (there.len != seg->len || memcmp(there.data, seg->bytes, seg->len) != 0)
+		return err_note(-L3_CORRUPT, "%s differs from what the commits carried of it", key);
+	return 0;
+}
+
+/* Somebody wrote our name: we did (an answer got lost), a newer epoch that recovered it, or
+ * nonsense. */
+static int meet_own(struct segment *seg, const char *key)
+{
+	struct buf there CLEANUP(buf_release) = BUF_INIT;
+	size_t len = seg->len, total = len + seg->index.len;
+	int err = store_get(seg->owner->config.forever, key, 0, total + 1, &there, NULL);
+
+	if (err == -ENOENT)
+		return err_note(-L3_FENCED, "%s was made and removed by another mount", key);
+	if (err < 0)
+		return err;
+	if (there.len == total && memcmp(there.data, seg->bytes, len) == 0 &&
+	    memcmp(there.data + len, seg->index.data, seg->index.len) == 0)
+		return 0;
+	if (there.len >= SEGMENT_HEAD_BYTES &&
+	    memcmp(there.data, seg->bytes, SEGMENT_HEAD_BYTES) == 0)
+		return err_note(-L3_FENCED, "%s was written by a newer mount", key);
+	return err_note(-L3_CORRUPT, "%s exists and is not ours", key);
+}
+
+static int make_durable(struct segment *seg, const char *key)
+{
+	int err;
+
+	if (seg->must_exist)
+		return meet_recovered(seg, key);
+	data_footer_put(&seg->index, seg->id, seg->len, seg->count);
+	err = buf_error(&seg->index);
+	if (err == 0)
+		err = put_object(seg, key);
+	if (err == -L3_PRECONDITION)
+		err = seg->recovered ? meet_recovered(seg, key) : meet_own(seg, key);
+	return err;
+}
+
+static void write_through(struct segment *seg, const char *key)
+{
+	for (uint64_t at = 0; at < seg->len; at += INSERT_BYTES)
+		cache_insert(seg->owner->config.cache, key, at, seg->bytes + at,
+			     min_u64(INSERT_BYTES, seg->len - at), true);
+}
+
+static void finish(struct data *d, struct segment *seg, int err)
+{
+	pthread_mutex_lock(&d->lock);
+	if (err == 0) {
+		data_seg_durable_locked(d, seg);
+	} else {
+		seg->state = SEG_FAILED;
+		seg->error = err;
+		seg->note = strdup(err_last_note()); /* NULL: just without the words */
+	}
+	pthread_cond_broadcast(&d->changed);
+	pthread_mutex_unlock(&d->lock);
+}
+
+void data_upload_job(void *segment)
+{
+	struct segment *seg = segment;
+	struct data *d = seg->owner;
+	char key[DATA_KEY_MAX];
+	bool closing;
+	int err;
+
+	pthread_mutex_lock(&d->lock);
+	closing = d->closing;
+	pthread_mutex_unlock(&d->lock);
+	if (!closing) {
+		data_key(seg->id, key);
+		err = make_durable(seg, key);
+		log_debug("%s: %u bytes, %u extents: %s", key, seg->len, seg->count, err_text(err));
+		if (err == 0)
+			write_through(seg, key);
+		finish(d, seg, err);
+		if (err == 0 && seg->class == DATA_STREAM && d->config.on_durable)
+			d->config.on_durable(d->config.ctx, seg->id);
+	}
+	data_seg_put(seg);
+}
+
+bool data_is_durable(struct data *d, uint64_t segment)
+{
+	struct segment *seg;
+	bool durable;
+
+	pthread_mutex_lock(&d->lock);
+	seg = data_seg_find_locked(d, segment);
+	durable = !seg || seg->state == SEG_DURABLE;
+	pthread_mutex_unlock(&d->lock);
+	return durable;
+}
+
+/* 1: not decided yet. */
+static int judge_locked(struct data *d, uint64_t segment)
+{
+	struct segment *seg = data_seg_find_locked(d, segment);
+
+	if (!seg || seg->state == SEG_DURABLE)
+		return 0;
+	if (seg->state == SEG_FAILED)
+		return err_note(seg->error, "%s", seg->note ? seg->note : "upload failed");
+	if (d->cancelled)
+		return err_note(-ECANCELED, "waiting for an upload was cancelled");
+	if (!d->upload_pool)
+		return err_note(-EROFS, "opened for reading only");
+	data_seg_seal_locked(d, seg);
+	data_seg_kick_locked(d);
+	return 1;
+}
+
+int data_wait(struct data *d, uint64_t segment)
+{
+	int state;
+
+	pthread_mutex_lock(&d->lock);
+	/* A kick that lacked memory is repeated now and then. */
+	while ((state = judge_locked(d, segment)) > 0)
+		(void)cond_wait_ms(&d->changed, &d->lock, 1000);
+	pthread_mutex_unlock(&d->lock);
+	return state;
+}

@@ -32,6 +32,7 @@
 #define ETAG_HASH_MAX (1024 * 1024)
 #define LIST_PAGE 1000
 #define STALE_TMP_S 3600
+#define SYNCED_MAX 32
 #define TMP_DIR ".tmp"
 #define LOCK_FILE ".lock"
 
@@ -42,6 +43,8 @@ struct file_store {
 	pthread_mutex_t setup;	   /* making .tmp */
 	pthread_mutex_t swap;	   /* compare-and-swap among our threads; flock does it among processes */
 	uint64_t serial;	   /* atomic: names of temporary files */
+	char *synced[SYNCED_MAX];  /* under setup: folders known to be on disk themselves */
+	unsigned synced_count;
 	bool cancelled;		   /* atomic */
 };
 
@@ -224,22 +227,41 @@ static int write_iov(int fd, const struct store_put *put)
 	return 0;
 }
 
-/* Makes the folders above key. *ret_made: how many components from the left already existed. */
-static int make_parents(struct file_store *f, const char *key, bool *ret_made)
+static int make_parents(struct file_store *f, const char *key)
 {
 	char path[STORE_KEY_MAX + 1];
 
-	*ret_made = false;
 	(void)snprintf(path, sizeof(path), "%s", key);
 	for (char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
-		if (mkdirat(f->root, path, 0700) == 0)
-			*ret_made = true;
-		else if (errno != EEXIST)
+		if (mkdirat(f->root, path, 0700) < 0 && errno != EEXIST)
 			return -1;
 		*slash = '/';
 	}
 	return 0;
+}
+
+static size_t dir_len(const char *key)
+{
+	const char *slash = strrchr(key, '/');
+
+	return slash ? (size_t)(slash - key) : 0;
+}
+
+/* Whoever made a folder may not have synced its entry yet, so each handle does it once itself. */
+static bool is_synced(struct file_store *f, const char *key, bool remember)
+{
+	size_t n = dir_len(key);
+	bool found = false;
+
+	pthread_mutex_lock(&f->setup);
+	for (unsigned i = 0; i < f->synced_count && !found; i++)
+		found = strlen(f->synced[i]) == n && memcmp(f->synced[i], key, n) == 0;
+	if (!found && remember && f->synced_count < SYNCED_MAX &&
+	    (f->synced[f->synced_count] = strndup(key, n)))
+		f->synced_count++;
+	pthread_mutex_unlock(&f->setup);
+	return found;
 }
 
 static int sync_dir(struct file_store *f, const char *path)
@@ -249,10 +271,11 @@ static int sync_dir(struct file_store *f, const char *path)
 	return fd < 0 ? -1 : fsync(fd);
 }
 
-/* The folder that holds key, and all above it when some are new. */
-static int sync_parents(struct file_store *f, const char *key, bool all)
+/* The folder that holds key, and all above it unless they are known to be on disk. */
+static int sync_parents(struct file_store *f, const char *key)
 {
 	char path[STORE_KEY_MAX + 1];
+	bool all = !is_synced(f, key, false);
 
 	(void)snprintf(path, sizeof(path), "%s", key);
 	for (char *slash = strrchr(path, '/'); slash; slash = strrchr(path, '/')) {
@@ -262,20 +285,21 @@ static int sync_parents(struct file_store *f, const char *key, bool all)
 		if (!all)
 			return 0;
 	}
-	return fsync(f->root);
+	if (fsync(f->root) < 0)
+		return -1;
+	(void)is_synced(f, key, true);
+	return 0;
 }
 
 static int place(struct file_store *f, const char *tmp_name, const struct store_put *put)
 {
-	bool made;
-
 	for (int tries = 0; tries < 2; tries++) {
 		int r = put->cond == STORE_CREATE ? linkat(f->tmp, tmp_name, f->root, put->key, 0) :
 						    renameat(f->tmp, tmp_name, f->root, put->key);
 
 		if (r == 0)
-			return sync_parents(f, put->key, tries > 0);
-		if (errno != ENOENT || make_parents(f, put->key, &made) < 0)
+			return sync_parents(f, put->key);
+		if (errno != ENOENT || make_parents(f, put->key) < 0)
 			return -1;
 	}
 	return -1;
@@ -389,16 +413,9 @@ static int file_remove(struct store *s, const char *key)
 {
 	int err = remove_one(s, key);
 
-	if (err >= 0 && sync_parents((struct file_store *)s, key, false) < 0 && errno != ENOENT)
+	if (err >= 0 && sync_parents((struct file_store *)s, key) < 0 && errno != ENOENT)
 		err = os_error("DELETE", key);
 	return err;
-}
-
-static size_t dir_len(const char *key)
-{
-	const char *slash = strrchr(key, '/');
-
-	return slash ? (size_t)(slash - key) : 0;
 }
 
 /* Neighbours in one folder share its fsync. */
@@ -587,6 +604,8 @@ static void file_destroy(struct store *s)
 {
 	struct file_store *f = (struct file_store *)s;
 
+	for (unsigned i = 0; i < f->synced_count; i++)
+		free(f->synced[i]);
 	close_fd(&f->root);
 	close_fd(&f->tmp);
 	pthread_mutex_destroy(&f->setup);

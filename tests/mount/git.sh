@@ -1,0 +1,62 @@
+# limit: 300
+# git: clone of a repository with hundreds of commits, checkout, gc, fsck; kill -9 while committing.
+. "$HERE/lib.sh"
+export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
+
+python3 - >"$WORK/history" <<'PY'
+import random
+rnd = random.Random(2)
+out = []
+for i in range(1, 401):
+    out.append(f"commit refs/heads/main\nmark :{i}\ncommitter a <a@b> {1700000000 + i} +0000\ndata 7\nchange\n")
+    for _ in range(rnd.randrange(1, 12)):
+        text = "".join("line %d %d\n" % (i, rnd.randrange(10 ** 6)) for _ in range(rnd.randrange(1, 200)))
+        out.append(f"M 100644 inline dir{rnd.randrange(20)}/file{rnd.randrange(60)}.txt\ndata {len(text)}\n{text}\n")
+print("".join(out))
+PY
+git init -q -b main "$WORK/origin" && git -C "$WORK/origin" fast-import --quiet <"$WORK/history" || fail "fast-import"
+git -C "$WORK/origin" checkout -q main
+
+mkfs
+mount_fs
+check clone git clone -q "file://$WORK/origin" "$MNT/clone"
+check fsck git -C "$MNT/clone" fsck --full --strict
+check checkout git -C "$MNT/clone" checkout -q HEAD~200
+check back git -C "$MNT/clone" checkout -q main
+for i in $(seq 20); do
+	echo "$i" >"$MNT/clone/new$i"
+	git -C "$MNT/clone" add . && git -C "$MNT/clone" commit -q -m "commit $i" || fail "commit $i"
+done
+check gc git -C "$MNT/clone" gc -q --prune=now
+describe_tree "$MNT/clone" >"$WORK/before"
+remount_cold
+describe_tree "$MNT/clone" >"$WORK/after"
+cmp "$WORK/before" "$WORK/after" || fail "the clone changed over the remount: $(diff "$WORK/before" "$WORK/after" | head -5)"
+check "fsck after remount" git -C "$MNT/clone" fsck --full --strict
+[ -z "$(git -C "$MNT/clone" status --porcelain)" ] || fail "work tree not clean"
+
+# kill -9 while committing with fsync: every commit that git reported is there.
+git -C "$MNT/clone" config core.fsync all
+git -C "$MNT/clone" config core.fsyncMethod fsync
+git -C "$MNT/clone" config gc.auto 0
+(
+	i=0
+	while echo $i >"$MNT/clone/crash" 2>/dev/null && git -C "$MNT/clone" commit -qam "crash $i" 2>/dev/null; do
+		git -C "$MNT/clone" rev-parse HEAD >>"$WORK/acknowledged" 2>/dev/null
+		i=$((i + 1))
+	done
+) &
+loop=$!
+sleep 4
+kill_fs
+wait $loop
+[ -s "$WORK/acknowledged" ] || fail "no commit was made before the kill"
+rm -rf "$CACHE"
+mount_fs
+rm -f "$MNT/clone/.git/index.lock" "$MNT/clone/.git/HEAD.lock" "$MNT/clone/.git/refs/heads/main.lock"
+last=$(grep -E '^[0-9a-f]{40}$' "$WORK/acknowledged" | tail -1)
+check "last acknowledged commit" git -C "$MNT/clone" cat-file -e "$last^{tree}"
+check "it is in the history" git -C "$MNT/clone" merge-base --is-ancestor "$last" HEAD
+check "fsck after the crash" git -C "$MNT/clone" fsck --full
+umount_fs
+fsck_fs

@@ -10,8 +10,8 @@
  * chain (chain.c) and PUTs it create-only. So:
  *
  *   - **db_commit returned 0 = everything written before the call survives the loss of this host.**
- *   - After any crash, what db_open finds is a prefix of what was written, ending at a slot's border
- *     (a *cut*), not before the last acknowledged commit.
+ *   - After any crash, what db_open finds is a prefix of what was written, ending at a slot's
+ *border (a *cut*), not before the last acknowledged commit.
  *   - Writes to LevelDB never wait for the network (nobody uses leveldb's sync=1); only commits do.
  *     Tables are uploaded in the background; the slot that names one waits for it.
  *   - One commit = one PUT on the critical path; callers that arrive while one is under way share
@@ -31,7 +31,8 @@
 struct db;
 struct db_seal; /* a commit being put together, between before_seal and after_seal */
 
-/* ---- super: the object that makes a prefix a levels3 database ------------------------------------ */
+/* ---- super: the object that makes a prefix a levels3 database
+ * ------------------------------------ */
 
 enum super_state {
 	SUPER_FORMATTING = 0, /* mkfs under way or interrupted */
@@ -45,48 +46,49 @@ enum super_state {
 struct super {
 	uint32_t kind;
 	uint32_t state;
-	uint64_t compat;   /* feature flags: unknown ones may be ignored, */
+	uint64_t compat;    /* feature flags: unknown ones may be ignored, */
 	uint64_t ro_compat; /* unknown ones allow reading only, */
-	uint64_t incompat; /* unknown ones refuse */
+	uint64_t incompat;  /* unknown ones refuse */
 	struct uuid uuid;
 	uint64_t hash_seed; /* of directory hashes */
 	int64_t created_real_ns;
 };
 
-/* -L3_NOT_LEVELS3 when the prefix is empty or holds something else (the note tells which and hints at
- * mkfs); -L3_VERSION; -L3_CORRUPT. ret_raw: the object's bytes, for lease_probe. May be NULL. */
+/* -L3_NOT_LEVELS3 when the prefix is empty or holds something else (the note tells which and hints
+ * at mkfs); -L3_VERSION; -L3_CORRUPT. ret_raw: the object's bytes, for lease_probe. May be NULL. */
 int super_read(struct store *s, bool for_writing, struct super *ret, struct buf *ret_raw);
-/* For mkfs: create-only, state FORMATTING, only into an empty prefix (-L3_NOT_LEVELS3, -EEXIST when a
- * filesystem is there). Finds an interrupted mkfs' super and returns it. */
+/* For mkfs: create-only, state FORMATTING, only into an empty prefix (-L3_NOT_LEVELS3, -EEXIST when
+ * a filesystem is there). Finds an interrupted mkfs' super and returns it. */
 int super_create(struct store *s, struct super *super);
 /* FORMATTING → READY by if-match. */
 int super_finish(struct store *s, struct super *super);
 
-/* ---- the database ---------------------------------------------------------------------------------- */
+/* ---- the database
+ * ---------------------------------------------------------------------------------- */
 
 struct db_hooks { /* what the owner adds to commits; all optional */
 	/*
-	 * Called before a cut. Shut out your own writers, write what must be in every cut (counters),
-	 * and add what the slot shall wait for or carry. Between this and after_seal no leveldb_write of
-	 * the owner may begin or be under way. Must not wait for the network or for other locks.
-	 * Nonzero: the commit fails with it (after_seal is called all the same).
+	 * Called before a cut. Shut out your own writers, write what must be in every cut
+	 * (counters), and add what the slot shall wait for or carry. Between this and after_seal no
+	 * leveldb_write of the owner may begin or be under way. Must not wait for the network or
+	 * for other locks. Nonzero: the commit fails with it (after_seal is called all the same).
 	 */
 	int (*before_seal)(void *ctx, struct db_seal *seal);
 	void (*after_seal)(void *ctx);
-	/* Before a checkpoint makes earlier slots superfluous: return 0 once every part (db_seal_part)
-	 * carried by slots so far is stored elsewhere. May wait for the network. */
+	/* Before a checkpoint makes earlier slots superfluous: return 0 once every part
+	 * (db_seal_part) carried by slots so far is stored elsewhere. May wait for the network. */
 	int (*before_checkpoint)(void *ctx);
 	void *ctx;
 };
 
 struct db_config {
-	struct store *store;	/* reads; bounded retries */
-	struct store *forever;	/* commits, uploads: retried until cancelled */
-	struct cache *cache;	/* table reads go through it, new tables are written through */
-	struct lease *lease;	/* NULL: read-only. Nothing is ever written to the store; LevelDB's own
-				   writes at opening stay in memory */
+	struct store *store;   /* reads; bounded retries */
+	struct store *forever; /* commits, uploads: retried until cancelled */
+	struct cache *cache;   /* table reads go through it, new tables are written through */
+	struct lease *lease; /* NULL: read-only. Nothing is ever written to the store; LevelDB's own
+				writes at opening stay in memory */
 	struct uuid fs;
-	bool create;		/* mkfs: the chain must be empty, and starts here */
+	bool create;		     /* mkfs: the chain must be empty, and starts here */
 	uint64_t write_buffer_bytes; /* LevelDB's memtable: 16 MiB */
 	uint64_t block_cache_bytes;  /* 32 MiB */
 	uint64_t table_bytes;	     /* 4 MiB */
@@ -102,14 +104,16 @@ struct db_config {
 /*
  * Opens: newest checkpoint, slots after it, then (writing) the fence of our epoch, lease_confirm,
  * LevelDB's own recovery. A slot missing while replaying starts again from the newest checkpoint.
- * -L3_FENCED if a newer epoch is met, -L3_CORRUPT (names the object), store errors. Every object that
- * durable state names and that is missing is -L3_CORRUPT, never ENOENT and never a fresh start.
+ * -L3_FENCED if a newer epoch is met, -L3_CORRUPT (names the object), store errors. Every object
+ * that durable state names and that is missing is -L3_CORRUPT, never ENOENT and never a fresh
+ * start.
  */
 int db_open(const struct db_config *config, struct db **ret);
 
 /*
  * Parts found in slots that are not stored elsewhere yet (see db_seal_part), in the order they were
- * written. The owner must see them before it reads anything, and store them before the next checkpoint.
+ * written. The owner must see them before it reads anything, and store them before the next
+ * checkpoint.
  */
 typedef int (*db_part_fn)(void *ctx, uint64_t id, uint64_t offset, const void *data, size_t len);
 int db_recovered_parts(struct db *db, db_part_fn fn, void *ctx);
@@ -118,7 +122,8 @@ leveldb_t *db_handle(struct db *db);
 const leveldb_readoptions_t *db_read_options(struct db *db); /* checksums on, cache filled */
 const leveldb_readoptions_t *db_scan_options(struct db *db); /* checksums on, cache not filled */
 const leveldb_writeoptions_t *db_write_options(struct db *db);
-/* Turns LevelDB's error string (freed here) into a code with a note: -L3_FENCED, -L3_CORRUPT, -EIO. */
+/* Turns LevelDB's error string (freed here) into a code with a note: -L3_FENCED, -L3_CORRUPT, -EIO.
+ */
 int db_error(struct db *db, char *leveldb_err);
 uint64_t db_epoch(const struct db *db);
 
@@ -131,10 +136,11 @@ int db_checkpoint(struct db *db);
 bool db_is_dirty(struct db *db);
 
 /* In before_seal only. The slot is not PUT before wait(arg) returned 0; it may take long, is called
- * without locks, and its error fails the commit. done(arg) is called once at the end in any case. */
+ * without locks, and its error fails the commit. done(arg) is called once at the end in any case.
+ */
 int db_seal_wait(struct db_seal *seal, int (*wait)(void *arg), void (*done)(void *arg), void *arg);
-/* In before_seal only. The slot carries these bytes as part of object `id` at `offset`. They must stay
- * unchanged in memory until done(arg, result), result 0 when the slot is durable. */
+/* In before_seal only. The slot carries these bytes as part of object `id` at `offset`. They must
+ * stay unchanged in memory until done(arg, result), result 0 when the slot is durable. */
 int db_seal_part(struct db_seal *seal, uint64_t id, uint64_t offset, const void *data, size_t len,
 		 void (*done)(void *arg, int result), void *arg);
 
@@ -142,8 +148,8 @@ int db_seal_part(struct db_seal *seal, uint64_t id, uint64_t offset, const void 
  * passed. Kept in memory: what a crash leaves behind is found by db_sweep of a later mount. */
 int db_discard(struct db *db, const char *key);
 /* Lists prefix and discards objects that `referenced` denies and that are older than an hour by the
- * store's clock, written under an epoch before ours. For data/ by the owner; table/ is done by db itself
- * some time after opening. Returns the number discarded or an error. */
+ * store's clock, written under an epoch before ours. For data/ by the owner; table/ is done by db
+ * itself some time after opening. Returns the number discarded or an error. */
 typedef bool (*db_referenced_fn)(void *ctx, const char *key);
 int db_sweep(struct db *db, const char *prefix, db_referenced_fn referenced, void *ctx);
 /* Calls fn for every table object that the database refers to (fsck). */

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * chain: the commit chain: one linear history of slots, each written create-only.
+ *
+ * Writing a slot: cut what env has pending (and what the owner's hooks add), wait for what the cut
+ * depends on, wait for a valid lease, PUT. One PUT is under way at a time; who commits meanwhile
+ * shares the next cut, which one of them makes (the *leader*).
+ *
+ * Taking over: our epoch is above every one in the chain. The fence, an empty slot of the new
+ *epoch, is created at the end of the chain. Whoever wrote before meets it with the next PUT and is
+ *told so by the store, whatever the clocks say. Losing the race for a slot means reading it: an
+ *older epoch's slot is applied and the next number tried; a newer epoch's ends our attempt. Last,
+ *the lease is read again: if it is no longer ours, the fence may have landed in a gap that the
+ *present writer's trimming had left, where nobody ever reads it; we stop.
+ *
+ *	loaded ──chain_fence──▶ writing ──PUT refused, newer epoch in our slot──▶ failed (FENCED)
+ *	                          │  ▲                   lease lost ─────────────▶ failed (FENCED)
+ *	                 chain_commit                    chain_fail ─────────────▶ failed
+ *
+ * Failed is for good: nothing is acknowledged any more, and env refuses LevelDB's writes.
+ *
+ * Locks: chain.lock, then env.lock or gc.lock. Not held across requests, hooks or waits.
+ */
+#ifndef LEVELS3_DB_CHAIN_H
+#define LEVELS3_DB_CHAIN_H
+
+#include "db/db.h"
+#include "db/env.h"
+#include "db/gc.h"
+#include "db/history.h"
+#include "db/load.h"
+
+struct chain_waiter {
+	struct chain_waiter *prev, *next;
+	uint64_t need; /* the cut that holds what the caller wrote */
+	bool done;
+	int result;
+};
+
+struct chain {
+	const struct db_config *config;
+	struct env *env;
+	struct gc *gc;
+	void (*on_durable)(void *ctx); /* after each slot; must only wake somebody */
+	void *ctx;
+	uint64_t epoch;
+	uint64_t fence_slot;
+	uint64_t fence_mono_ns; /* just before the fence was written */
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct history history; /* the durable state */
+	bool busy;		/* somebody leads */
+	/* Numbers of cuts (slots have numbers of their own): */
+	uint64_t begun, finished, durable;
+	struct chain_waiter *waiters;
+	uint64_t waiting;
+	int failed;
+	char note[256]; /* of failed, or of the last cut that failed */
+	uint64_t commits;
+	/* Since the last checkpoint: */
+	uint64_t slots_since, bytes_since;
+	bool log_removed;
+};
+
+void chain_init(struct chain *c, const struct db_config *config, struct env *env, struct gc *gc);
+void chain_release(struct chain *c);
+
+/* After load_history into c->history, before anything is written. */
+int chain_fence(struct chain *c, const struct load_config *load);
+/* Everything written before the call is durable when it returns 0. */
+int chain_commit(struct chain *c);
+/* The number of the cut that will hold, or holds, everything written so far. */
+uint64_t chain_cut_needed(struct chain *c);
+bool chain_cut_is_durable(struct chain *c, uint64_t cut);
+/* For good; the first error stays. */
+void chain_fail(struct chain *c, int err);
+int chain_failed(struct chain *c);
+
+#endif

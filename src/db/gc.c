@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The discard queue.
+ */
+#include "db/gc.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GC_BATCH 1000
+#define GC_RETRY_MS 30000
+
+struct discard {
+	struct discard *next;
+	uint64_t need_cut;
+	uint64_t due_ns;
+	char key[];
+};
+
+void gc_init(struct gc *gc, const struct gc_config *config)
+{
+	memset(gc, 0, sizeof(*gc));
+	gc->config = *config;
+	gc->waiting_end = &gc->waiting;
+	gc->dated_end = &gc->dated;
+	pthread_mutex_init(&gc->lock, NULL);
+}
+
+static void free_list(struct discard *d)
+{
+	struct discard *next;
+
+	for (; d; d = next) {
+		next = d->next;
+		free(d);
+	}
+}
+
+void gc_release(struct gc *gc)
+{
+	free_list(gc->waiting);
+	free_list(gc->dated);
+	pthread_mutex_destroy(&gc->lock);
+}
+
+/* gc.lock held */
+static struct discard *pop(struct discard **head, struct discard ***end)
+{
+	struct discard *d = *head;
+
+	*head = d->next;
+	if (!*head)
+		*end = head;
+	d->next = NULL;
+	return d;
+}
+
+static void push(struct discard ***end, struct discard *d)
+{
+	**end = d;
+	*end = &d->next;
+}
+
+int gc_add(struct gc *gc, const char *key, uint64_t need_cut)
+{
+	size_t len = strlen(key) + 1;
+	struct discard *d = malloc(sizeof(*d) + len);
+
+	if (!d)
+		return err_note(-ENOMEM, "no memory to remember that %s is to be deleted", key);
+	*d = (struct discard){ .need_cut = need_cut };
+	memcpy(d->key, key, len);
+	pthread_mutex_lock(&gc->lock);
+	push(&gc->waiting_end, d);
+	gc->count++;
+	pthread_mutex_unlock(&gc->lock);
+	return 0;
+}
+
+static uint64_t now_ns(struct gc *gc)
+{
+	return gc->config.clock->mono_ns(gc->config.clock);
+}
+
+void gc_settle(struct gc *gc, uint64_t durable_cut)
+{
+	uint64_t due = now_ns(gc) + gc->config.grace_ms * 1000000;
+
+	pthread_mutex_lock(&gc->lock);
+	while (gc->waiting && gc->waiting->need_cut <= durable_cut) {
+		struct discard *d = pop(&gc->waiting, &gc->waiting_end);
+
+		d->due_ns = due;
+		push(&gc->dated_end, d);
+	}
+	pthread_mutex_unlock(&gc->lock);
+}
+
+static struct discard *take_due(struct gc *gc)
+{
+	uint64_t now = now_ns(gc);
+	struct discard *list = NULL, **end = &list;
+
+	pthread_mutex_lock(&gc->lock);
+	for (size_t n = 0; n < GC_BATCH && gc->dated && gc->dated->due_ns <= now; n++)
+		push(&end, pop(&gc->dated, &gc->dated_end));
+	pthread_mutex_unlock(&gc->lock);
+	return list;
+}
+
+static int remove_list(struct gc *gc, const struct discard *list)
+{
+	const char *keys[GC_BATCH];
+	size_t n = 0;
+
+	for (const struct discard *d = list; d; d = d->next)
+		keys[n++] = d->key;
+	return store_remove_many(gc->config.store, keys, n);
+}
+
+static void put_back(struct gc *gc, struct discard *list)
+{
+	uint64_t due = now_ns(gc) + GC_RETRY_MS * 1000000ULL;
+
+	pthread_mutex_lock(&gc->lock);
+	while (list) {
+		struct discard *d = list;
+
+		list = d->next;
+		d->next = NULL;
+		d->due_ns = due;
+		push(&gc->dated_end, d);
+	}
+	pthread_mutex_unlock(&gc->lock);
+}
+
+static void finish_list(struct gc *gc, struct discard *list)
+{
+	size_t n = 0;
+
+	for (const struct discard *d = list; d; d = d->next, n++)
+		cache_forget(gc->config.cache, d->key);
+	pthread_mutex_lock(&gc->lock);
+	gc->count -= n;
+	pthread_mutex_unlock(&gc->lock);
+	free_list(list);
+}
+
+void gc_run(struct gc *gc)
+{
+	struct discard *list;
+
+	while ((list = take_due(gc)) != NULL) {
+		int err = remove_list(gc, list);
+
+		if (err) {
+			log_debug("superfluous objects stay for now: %s", err_last_note());
+			put_back(gc, list);
+			return;
+		}
+		finish_list(gc, list);
+	}
+}
+
+uint64_t gc_next_ms(struct gc *gc)
+{
+	uint64_t now = now_ns(gc), next = GC_NEVER;
+
+	pthread_mutex_lock(&gc->lock);
+	if (gc->dated)
+		next = gc->dated->due_ns > now ? (gc->dated->due_ns - now) / 1000000 + 1 : 0;
+	pthread_mutex_unlock(&gc->lock);
+	return next;
+}
+
+uint64_t gc_count(struct gc *gc)
+{
+	uint64_t n;
+
+	pthread_mutex_lock(&gc->lock);
+	n = gc->count;
+	pthread_mutex_unlock(&gc->lock);
+	return n;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * gc: objects that nothing durable names any more, waiting for their deletion.
+ *
+ * Each waits for the cut whose durability makes it superfluous, and then for the grace, in which
+ * readers of an older state may still want it. Any thread; own lock, never held across requests.
+ */
+#ifndef LEVELS3_DB_GC_H
+#define LEVELS3_DB_GC_H
+
+#include "cache/cache.h"
+#include "store/store.h"
+
+#define GC_NEVER UINT64_MAX
+
+struct discard;
+
+struct gc_config {
+	struct store *store;
+	struct cache *cache;
+	struct clock *clock;
+	uint64_t grace_ms;
+};
+
+struct gc {
+	struct gc_config config;
+	pthread_mutex_t lock;
+	struct discard *waiting, **waiting_end; /* for their cut; need_cut ascending */
+	struct discard *dated, **dated_end;	/* for their time; due_ns ascending */
+	uint64_t count;
+};
+
+void gc_init(struct gc *gc, const struct gc_config *config);
+void gc_release(struct gc *gc);
+/* The object may go once cut number need_cut is durable and the grace has passed. */
+int gc_add(struct gc *gc, const char *key, uint64_t need_cut);
+/* Cuts up to this one are durable. */
+void gc_settle(struct gc *gc, uint64_t durable_cut);
+/* Deletes what is due, in batches. Failed ones are tried again later. */
+void gc_run(struct gc *gc);
+/* When gc_run next has something to do: ms from now, 0 for now, GC_NEVER. */
+uint64_t gc_next_ms(struct gc *gc);
+uint64_t gc_count(struct gc *gc);
+
+#endif

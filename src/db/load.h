@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * load: reads the durable state from the store: newest checkpoint, then the slots after it.
+ */
+#ifndef LEVELS3_DB_LOAD_H
+#define LEVELS3_DB_LOAD_H
+
+#include "db/checkpoint.h"
+#include "db/history.h"
+
+struct load_config {
+	struct store *store;
+	struct uuid fs;
+	struct notifier notifier;
+};
+
+/*
+ * Fills h (fresh) and the list of checkpoints that exist. Three requests and one for each slot
+ * after the checkpoint, those in parallel. A writer that trims meanwhile makes it begin again.
+ * -L3_CORRUPT names the object that is missing or bad; an empty chain is no error (h->slot is 0).
+ */
+int load_history(const struct load_config *c, struct history *h, struct checkpoint_list *ret);
+
+/* Reads slot h->slot + 1, applies it, tells its head: for the fence. -ENOENT where there is none.
+ */
+int load_next_slot(const struct load_config *c, struct history *h, struct slot_head *ret);
+
+#endif

@@ -184,9 +184,8 @@ START_TEST(parts_may_come_from_a_segment_under_way_and_the_open_one)
 	ck_assert_uint_eq(cut.parts[0].offset, a.ref.offset);
 	ck_assert_uint_eq(cut.parts[1].segment, b.ref.segment);
 	ck_assert_uint_eq(cut.parts[1].offset, 0);
-	store_fault_resume(fx.faults);
 	/* The memory of a part stays while it is out, even when the segment became an object. */
-	ck_assert_int_eq(data_wait(fx.d, a.ref.segment), 0);
+	fixture_resume_until_durable(&fx, a.ref.segment);
 	ck_assert_uint_eq(XXH3_64bits(cut.parts[0].data, cut.parts[0].len), a.ref.sum);
 	data_part_done(fx.d, a.ref.segment, 0);
 	data_part_done(fx.d, b.ref.segment, 0);
@@ -215,21 +214,26 @@ START_TEST(streams_do_not_hold_up_commits_until_required)
 {
 	struct extent s = extent_append(fx.d, DATA_STREAM, 100000, BYTES_NOISE, 1);
 	struct extent c = extent_append(fx.d, DATA_COMMIT, 1000, BYTES_NOISE, 2);
+	struct data_cut cut;
 	size_t waits;
 
 	ck_assert_uint_eq(commit(&waits), 64 + 1000);
 	ck_assert_uint_eq(waits, 0);
 	ck_assert(!data_is_durable(fx.d, s.ref.segment));
+	fixture_fault(&fx, STORE_OP_PUT, STORE_FAULT_HANG, 1);
 	data_require(fx.d, s.ref.segment);
 	(void)extent_append(fx.d, DATA_COMMIT, 1000, BYTES_NOISE, 3);
-	ck_assert_uint_eq(commit(&waits), 1000);
-	ck_assert_uint_eq(waits, 1);
-	ck_assert(data_is_durable(fx.d, s.ref.segment));
+	ck_assert_int_eq(data_cut(fx.d, &cut), 0);
+	ck_assert_uint_eq(cut.part_count, 1);
+	ck_assert_uint_eq(cut.parts[0].len, 1000);
+	ck_assert_uint_eq(cut.wait_count, 1);
+	ck_assert_uint_eq(cut.waits[0], s.ref.segment);
+	data_part_done(fx.d, c.ref.segment, 0);
+	data_cut_release(&cut);
+	fixture_resume_until_durable(&fx, s.ref.segment);
 	ck_assert(!data_is_durable(fx.d, c.ref.segment));
-	ck_assert_uint_eq(commit(&waits), 0);
-	ck_assert_uint_eq(waits, 0);
 	data_require(fx.d, s.ref.segment); /* durable already: nothing to wait for */
-	(void)commit(&waits);
+	ck_assert_uint_eq(commit(&waits), 0);
 	ck_assert_uint_eq(waits, 0);
 }
 END_TEST
@@ -242,7 +246,7 @@ START_TEST(storing_parts_empties_the_slots_of_their_meaning_and_the_budget)
 	ck_assert_uint_ge(budget_used(&fx.budget), 1064);
 	ck_assert_int_eq(data_store_parts(fx.d), 0);
 	ck_assert(data_is_durable(fx.d, a.ref.segment));
-	ck_assert_uint_eq(budget_used(&fx.budget), 0);
+	fixture_drained(&fx);
 	b = extent_append(fx.d, DATA_COMMIT, 1000, BYTES_NOISE, 2);
 	ck_assert_uint_ne(b.ref.segment, a.ref.segment);
 	ck_assert_int_eq(data_store_parts(fx.d), 0); /* no slot carries b yet */
@@ -278,7 +282,7 @@ START_TEST(carried_bytes_are_read_after_a_crash_and_become_an_object)
 	ck_assert_uint_eq(commit(NULL), 0);
 	ck_assert_int_eq(data_store_parts(fx.d), 0);
 	ck_assert(!data_is_recovered(fx.d, all[0].ref.segment));
-	ck_assert_uint_eq(budget_used(&fx.budget), 0);
+	fixture_drained(&fx);
 	crash();
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		extent_check(fx.d, &all[i]);
@@ -324,7 +328,7 @@ START_TEST(recovered_bytes_meet_an_object_unknown_to_the_index_as_well)
 }
 END_TEST
 
-START_TEST(another_object_under_a_recovered_name_is_corruption)
+static void meet(const void *bytes, size_t len)
 {
 	struct extent e = extent_append(fx.d, DATA_COMMIT, 3000, BYTES_NOISE, 1);
 	struct store_meta meta;
@@ -333,12 +337,25 @@ START_TEST(another_object_under_a_recovered_name_is_corruption)
 	(void)commit(NULL);
 	crash();
 	data_key(e.ref.segment, key);
-	ck_assert_int_eq(store_put_bytes(fx.mem, key, "other", 5, STORE_CREATE, NULL, &meta), 0);
+	ck_assert_int_eq(store_put_bytes(fx.mem, key, bytes, len, STORE_CREATE, NULL, &meta), 0);
 	ck_assert_int_eq(replay(), 0);
 	list(&e);
 	ck_assert_int_eq(data_store_parts(fx.d), -L3_CORRUPT);
 	ck_assert_ptr_nonnull(strstr(err_last_note(), key));
 	extent_check(fx.d, &e); /* what we have is still read */
+}
+
+START_TEST(another_object_under_a_recovered_name_is_corruption)
+{
+	meet("other", 5);
+}
+END_TEST
+
+START_TEST(a_long_other_object_under_a_recovered_name_is_corruption)
+{
+	static uint8_t other[5000];
+
+	meet(other, sizeof(other));
 }
 END_TEST
 
@@ -457,7 +474,7 @@ static void store_through(enum store_fault fault)
 	}
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		ck_assert_int_eq(data_wait(fx.d, all[i].ref.segment), 0);
-	ck_assert_uint_eq(budget_used(&fx.budget), 0);
+	fixture_drained(&fx);
 	crash();
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		extent_check(fx.d, &all[i]);
@@ -503,7 +520,7 @@ START_TEST(cancelling_wakes_those_who_wait)
 	ck_assert_int_eq(pthread_join(thread, &result), 0);
 	ck_assert_int_eq((int)(intptr_t)result, -ECANCELED);
 	extent_check(fx.d, &e);
-	store_fault_resume(fx.faults);
+	fixture_resume_until_durable(&fx, e.ref.segment);
 }
 END_TEST
 
@@ -519,13 +536,10 @@ START_TEST(appends_and_reads_go_on_while_uploads_hang)
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		extent_check(fx.d, &all[i]);
 	ck_assert_uint_ge(budget_used(&fx.budget), 40 * 100000);
-	/* All four upload threads must be at the gate before it opens for good. */
-	while (store_fault_count(fx.faults) < 4)
-		clock_system.sleep_ms(&clock_system, 1);
-	store_fault_resume(fx.faults);
+	data_push_stream(fx.d);
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
-		ck_assert_int_eq(data_wait(fx.d, all[i].ref.segment), 0);
-	ck_assert_uint_eq(budget_used(&fx.budget), 0);
+		fixture_resume_until_durable(&fx, all[i].ref.segment);
+	fixture_drained(&fx);
 }
 END_TEST
 
@@ -556,7 +570,7 @@ START_TEST(closing_drops_what_is_not_stored)
 	struct extent e = extent_append(fx.d, DATA_STREAM, 1000, BYTES_NOISE, 1);
 
 	crash();
-	ck_assert_uint_eq(budget_used(&fx.budget), 0);
+	fixture_drained(&fx);
 	ck_assert_int_eq(extent_read(fx.d, &e, 0, e.len), -L3_CORRUPT);
 }
 END_TEST
@@ -579,6 +593,7 @@ static void add_recovery(TCase *tc)
 	tcase_add_test(tc, the_old_writers_own_upload_may_have_been_first_and_be_longer);
 	tcase_add_test(tc, recovered_bytes_meet_an_object_unknown_to_the_index_as_well);
 	tcase_add_test(tc, another_object_under_a_recovered_name_is_corruption);
+	tcase_add_test(tc, a_long_other_object_under_a_recovered_name_is_corruption);
 	tcase_add_test(tc, a_segment_referred_to_past_its_parts_must_exist);
 	tcase_add_test(tc, parts_that_do_not_fit_together_are_corruption);
 	tcase_add_test(tc, a_writer_whose_segment_was_recovered_by_another_is_fenced);

@@ -58,6 +58,22 @@ static inline void fixture_fault(struct fixture *f, enum store_op op, enum store
 	pthread_mutex_unlock(&f->lock);
 }
 
+/* Lets hanging requests go on, also those that are only about to hang. */
+static inline void fixture_resume_until_durable(struct fixture *f, uint64_t segment)
+{
+	while (!data_is_durable(f->d, segment)) {
+		store_fault_resume(f->faults);
+		clock_system.sleep_ms(&clock_system, 1);
+	}
+}
+
+/* Memory is given back a little after durability: when the cache has been told. */
+static inline void fixture_drained(struct fixture *f)
+{
+	while (budget_used(&f->budget) > 0)
+		clock_system.sleep_ms(&clock_system, 1);
+}
+
 static inline void fixture_on_durable(void *ctx, uint64_t segment)
 {
 	struct fixture *f = ctx;

@@ -107,7 +107,7 @@ START_TEST(a_full_segment_is_sealed_and_stored_and_gives_its_memory_back)
 	ck_assert_uint_eq(stats.raw_bytes, 64 * 131072);
 	data_push_stream(fx.d);
 	ck_assert_int_eq(data_wait(fx.d, all[63].ref.segment), 0);
-	ck_assert_uint_eq(budget_used(&fx.budget), 0);
+	fixture_drained(&fx);
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		extent_check(fx.d, &all[i]);
 }
@@ -176,7 +176,7 @@ START_TEST(writers_and_readers_in_parallel_see_their_own_bytes)
 	}
 	data_stats(fx.d, &stats);
 	ck_assert_uint_eq(stats.open_bytes + stats.uploading_bytes, 0);
-	ck_assert_uint_eq(budget_used(&fx.budget), 0);
+	fixture_drained(&fx);
 	fixture_reopen(&fx);
 	for (unsigned i = 0; i < WRITERS * PER_WRITER; i++)
 		extent_check(fx.d, &writers[i % WRITERS].extents[i / WRITERS]);
@@ -202,180 +202,6 @@ START_TEST(every_durable_stream_segment_is_announced_once)
 	data_close(fx.d); /* after the announcements under way */
 	fx.d = NULL;
 	ck_assert_uint_eq(fx.durable_calls, segments);
-}
-END_TEST
-
-/* ---- what reads cost
- * ------------------------------------------------------------------------------ */
-
-static void read_all(const struct extent *all, size_t count, uint8_t *dst)
-{
-	struct data_piece *pieces = calloc(count, sizeof(*pieces));
-	size_t at = 0;
-
-	ck_assert_ptr_nonnull(pieces);
-	for (size_t i = 0; i < count; i++) {
-		pieces[i] = (struct data_piece){ .ref = all[i].ref,
-						 .len = all[i].len,
-						 .dst = dst + at };
-		at += all[i].len;
-	}
-	ck_assert_int_eq(data_read(fx.d, pieces, count), 0);
-	free(pieces);
-}
-
-/* Writes, stores, forgets all caches, reads in one call; returns the GETs it took. */
-static uint64_t gets_for(size_t count, size_t len, enum bytes_kind kind)
-{
-	struct extent *all = calloc(count, sizeof(*all));
-	uint8_t *got = malloc(count * len), *want = malloc(len);
-	uint64_t before;
-
-	ck_assert(all && got && want);
-	for (size_t i = 0; i < count; i++)
-		all[i] = extent_append(fx.d, DATA_STREAM, len, kind, i);
-	ck_assert_int_eq(data_wait(fx.d, all[count - 1].ref.segment), 0);
-	fixture_reopen(&fx);
-	before = fixture_requests(&fx, STORE_OP_GET);
-	read_all(all, count, got);
-	before = fixture_requests(&fx, STORE_OP_GET) - before;
-	for (size_t i = 0; i < count; i++) {
-		bytes_fill(want, len, kind, i);
-		ck_assert(memcmp(got + i * len, want, len) == 0);
-	}
-	free(all);
-	free(got);
-	free(want);
-	return before;
-}
-
-START_TEST(one_cold_small_extent_costs_one_get)
-{
-	ck_assert_uint_eq(gets_for(1, 4096, BYTES_NOISE), 1);
-}
-END_TEST
-
-START_TEST(one_cold_full_extent_costs_one_get)
-{
-	ck_assert_uint_eq(gets_for(1, 131072, BYTES_TEXT), 1);
-}
-END_TEST
-
-START_TEST(neighbouring_extents_share_a_get)
-{
-	ck_assert_uint_eq(gets_for(64, 4096, BYTES_NOISE), 1);
-}
-END_TEST
-
-START_TEST(a_long_read_takes_few_large_gets)
-{
-	ck_assert_uint_le(gets_for(96, 131072, BYTES_NOISE), 4);
-}
-END_TEST
-
-START_TEST(compressed_neighbours_share_a_get_too)
-{
-	ck_assert_uint_eq(gets_for(64, 131072, BYTES_TEXT), 1);
-}
-END_TEST
-
-START_TEST(small_files_written_together_are_read_with_few_gets)
-{
-	struct extent all[256];
-	uint64_t before;
-
-	for (size_t i = 0; i < ARRAY_LEN(all); i++)
-		all[i] = extent_append(fx.d, DATA_STREAM, 2000, BYTES_NOISE, i);
-	ck_assert_int_eq(data_wait(fx.d, all[0].ref.segment), 0);
-	fixture_reopen(&fx);
-	before = fixture_requests(&fx, STORE_OP_GET);
-	for (size_t i = 0; i < ARRAY_LEN(all); i++)
-		extent_check(fx.d, &all[i]);
-	ck_assert_uint_le(fixture_requests(&fx, STORE_OP_GET) - before, 10);
-}
-END_TEST
-
-START_TEST(an_extent_read_piece_by_piece_is_fetched_once)
-{
-	for (enum bytes_kind k = 0; k < BYTES_KINDS; k++) {
-		struct extent e = extent_append(fx.d, DATA_STREAM, 131072, k, k);
-		uint64_t before;
-
-		ck_assert_int_eq(data_wait(fx.d, e.ref.segment), 0);
-		fixture_reopen(&fx);
-		before = fixture_requests(&fx, STORE_OP_GET);
-		for (uint32_t at = 0; at < e.len; at += 4096)
-			ck_assert_int_eq(extent_read(fx.d, &e, at, 4096), 0);
-		ck_assert_uint_eq(fixture_requests(&fx, STORE_OP_GET) - before, 1);
-	}
-}
-END_TEST
-
-START_TEST(pieces_in_any_order_and_of_many_segments_go_where_they_are_wanted)
-{
-	struct extent all[60];
-	struct data_piece pieces[120];
-	static uint8_t got[120][3000];
-	uint8_t want[9000];
-
-	fx.config.segment_bytes = 256 * KIB;
-	fixture_reopen(&fx);
-	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-		all[i] = extent_append(fx.d, DATA_STREAM, 9000, i % BYTES_KINDS, i);
-		if (i % 7 == 6)
-			data_push_stream(fx.d);
-	}
-	for (size_t i = 0; i < 54; i++)
-		ck_assert_int_eq(data_wait(fx.d, all[i].ref.segment), 0);
-	for (size_t i = 0; i < ARRAY_LEN(pieces); i++) {
-		struct extent *e = &all[(i * 37) % ARRAY_LEN(all)];
-
-		pieces[i] = (struct data_piece){
-			.ref = e->ref, .raw_offset = (uint32_t)i * 50, .len = 3000, .dst = got[i]
-		};
-	}
-	ck_assert_int_eq(data_read(fx.d, pieces, ARRAY_LEN(pieces)), 0);
-	for (size_t i = 0; i < ARRAY_LEN(pieces); i++) {
-		size_t n = (i * 37) % ARRAY_LEN(all);
-
-		bytes_fill(want, sizeof(want), n % BYTES_KINDS, n);
-		ck_assert(memcmp(got[i], want + i * 50, 3000) == 0);
-	}
-}
-END_TEST
-
-static bool is_cached(const struct extent *e)
-{
-	char key[DATA_KEY_MAX];
-
-	data_key(e->ref.segment, key);
-	return cache_has(fx.cache, key, e->ref.offset, e->ref.stored_bytes);
-}
-
-START_TEST(prefetched_extents_are_read_without_further_gets)
-{
-	struct extent all[64];
-	struct data_ref refs[64];
-	uint64_t before;
-
-	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-		all[i] = extent_append(fx.d, DATA_STREAM, 65536, BYTES_NOISE, i);
-		refs[i] = all[i].ref;
-	}
-	ck_assert_int_eq(data_wait(fx.d, all[0].ref.segment), 0);
-	fixture_reopen(&fx);
-	before = fixture_requests(&fx, STORE_OP_GET);
-	data_prefetch(fx.d, refs, ARRAY_LEN(refs));
-	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-		while (!is_cached(&all[i]))
-			clock_system.sleep_ms(&clock_system, 1);
-		extent_check(fx.d, &all[i]);
-	}
-	ck_assert_uint_le(fixture_requests(&fx, STORE_OP_GET) - before, 4);
-	data_prefetch(fx.d, refs, ARRAY_LEN(refs));
-	cache_close(fx.cache); /* ends prefetches */
-	ck_assert_uint_le(fixture_requests(&fx, STORE_OP_GET) - before, 4);
-	fixture_open_cache(&fx);
 }
 END_TEST
 
@@ -465,8 +291,7 @@ static int try_index(uint64_t segment)
 	return data_read_index(fx.d, segment, &entries, &n, &bytes);
 }
 
-/* How many of the extents, and the index, are refused; anything but right bytes or refusal fails.
- */
+/* How many of the extents, and of the index, are refused. Wrong bytes fail. */
 static unsigned refusals(const struct extent *all, size_t count)
 {
 	unsigned refused = 0;
@@ -493,6 +318,7 @@ START_TEST(no_flipped_byte_of_a_segment_gives_wrong_bytes)
 	all[2] = extent_append(fx.d, DATA_COMMIT, 5000, BYTES_ZERO, 2);
 	all[3] = extent_append(fx.d, DATA_COMMIT, 1, BYTES_NOISE, 3);
 	ck_assert_int_eq(data_wait(fx.d, all[0].ref.segment), 0);
+	fixture_drained(&fx); /* from here on the object is read, not memory */
 	data_key(all[0].ref.segment, key);
 	ck_assert_int_eq(store_get(fx.mem, key, 0, STORE_TO_END, &object, NULL), 0);
 	for (size_t i = 0; i < object.len; i++) {
@@ -612,17 +438,8 @@ START_TEST(keys_name_segments_and_nothing_else_parses)
 }
 END_TEST
 
-static void add_reading(TCase *tc)
+static void add_damage(TCase *tc)
 {
-	tcase_add_test(tc, one_cold_small_extent_costs_one_get);
-	tcase_add_test(tc, one_cold_full_extent_costs_one_get);
-	tcase_add_test(tc, neighbouring_extents_share_a_get);
-	tcase_add_test(tc, a_long_read_takes_few_large_gets);
-	tcase_add_test(tc, compressed_neighbours_share_a_get_too);
-	tcase_add_test(tc, small_files_written_together_are_read_with_few_gets);
-	tcase_add_test(tc, an_extent_read_piece_by_piece_is_fetched_once);
-	tcase_add_test(tc, pieces_in_any_order_and_of_many_segments_go_where_they_are_wanted);
-	tcase_add_test(tc, prefetched_extents_are_read_without_further_gets);
 	tcase_add_test(tc, no_flipped_byte_of_a_segment_gives_wrong_bytes);
 	tcase_add_test(tc, a_missing_object_is_corruption_not_an_absent_file);
 	tcase_add_test(tc, one_damaged_extent_among_many_fails_the_read_and_names_the_segment);
@@ -648,7 +465,7 @@ int main(void)
 	tcase_add_test(tc, an_index_of_any_length_is_read);
 	tcase_add_test(tc, the_index_of_a_segment_not_yet_stored_is_busy);
 	tcase_add_test(tc, keys_name_segments_and_nothing_else_parses);
-	add_reading(tc);
+	add_damage(tc);
 	suite_add_tcase(s, tc);
 	return run_suite(s);
 }

@@ -70,8 +70,7 @@ static void plan_locked(struct data *d, struct data_cut *cut)
 	HASH_ITER (hh, d->table, seg, next) {
 		bool small = bare_bytes(seg) <= d->config.embed_bytes;
 
-		/* What is open stays open if the slot can take it: the wait is for others' uploads.
-		 */
+		/* What is open stays open if the slot can take it: others are waited for. */
 		if (bare_bytes(seg) > 0 && (all || (seg->state == SEG_OPEN && small))) {
 			add_part(cut, seg);
 		} else if (must_wait(seg)) {
@@ -116,7 +115,7 @@ void data_cut_release(struct data_cut *cut)
 
 void data_part_done(struct data *d, uint64_t segment, int result)
 {
-	struct segment *seg;
+	struct segment *seg, *dropped;
 
 	pthread_mutex_lock(&d->lock);
 	seg = data_seg_find_locked(d, segment);
@@ -126,8 +125,9 @@ void data_part_done(struct data *d, uint64_t segment, int result)
 		seg->carried_upto = seg->carried_done; /* the next cut carries them once more */
 	else if (seg->parts_out == 0)
 		seg->carried_done = seg->carried_upto;
-	data_seg_drop_if_done_locked(d, seg);
+	dropped = data_seg_drop_locked(d, seg);
 	pthread_mutex_unlock(&d->lock);
+	data_seg_put(dropped);
 }
 
 void data_require(struct data *d, uint64_t segment)

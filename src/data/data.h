@@ -20,7 +20,8 @@
  * and appends to the commit segment exclude each other by the owner's seal lock.
  *
  * Appends never wait for the network. Memory: the bytes of segments not yet durable are forced into
- * `budget`, and given back when they are; the owner makes its writers wait for that budget.
+ * `budget`, and given back soon after they are (when the cache has been told); the owner makes its
+ * writers wait for that budget.
  * Any thread, no locks held by the caller that the network must not hold, unless said.
  */
 #ifndef LEVELS3_DATA_H

@@ -28,7 +28,7 @@
  *
  * The parts that commit slots carry are stretches of the same object from offset 0 on (head and
  * extents, never index or footer). A segment rebuilt from such parts after a crash lists in its
- *index only the extents that the database still refers to.
+ * index only the extents that the database still refers to.
  */
 #ifndef LEVELS3_DATA_FORMAT_H
 #define LEVELS3_DATA_FORMAT_H

@@ -7,8 +7,8 @@
  *	                                                       └── verify, unpack, copy ──┘
  *
  * Nothing is copied to a reader before the checksum of its extent was right, but for whole raw
- *extents: those are fetched to where they are wanted and checked there, and the read fails if they
- *are wrong.
+ * extents: those are fetched to where they are wanted and checked there, and the read fails if
+ * they are wrong.
  */
 #include "data/segment.h"
 
@@ -167,8 +167,7 @@ static int run_read(struct data *d, const struct data_piece *const *pieces, cons
 	err = deliver_run(d, pieces, run, bytes);
 	if (err != -L3_CORRUPT)
 		return err;
-	/* A bad copy on the way or in the cache is no reason to give up: the object may be right.
-	 */
+	/* A copy damaged on the way or in the cache says nothing about the object. */
 	log_debug("%s, fetching it again", err_last_note());
 	cache_distrust(d->config.cache, key, run->start, run->end - run->start);
 	err = fetch(d, key, run, bytes);

@@ -146,7 +146,7 @@ bool data_is_recovered(struct data *d, uint64_t segment)
 
 	pthread_mutex_lock(&d->lock);
 	seg = data_seg_find_locked(d, segment);
-	recovered = seg && seg->recovered;
+	recovered = seg && seg->recovered && seg->state != SEG_DURABLE;
 	pthread_mutex_unlock(&d->lock);
 	return recovered;
 }

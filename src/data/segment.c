@@ -88,22 +88,14 @@ void data_seg_charge_locked(struct data *d, struct segment *seg, uint64_t bytes)
 		budget_force(d->config.budget, bytes);
 }
 
-void data_seg_drop_if_done_locked(struct data *d, struct segment *seg)
+struct segment *data_seg_drop_locked(struct data *d, struct segment *seg)
 {
-	if (seg->state != SEG_DURABLE || seg->parts_out > 0)
-		return;
+	if (seg->state != SEG_DURABLE || seg->settling || seg->parts_out > 0)
+		return NULL;
 	HASH_DEL(d->table, seg);
-	data_seg_put(seg);
-}
-
-void data_seg_durable_locked(struct data *d, struct segment *seg)
-{
-	seg->state = SEG_DURABLE;
-	d->segments_stored++;
 	if (d->config.budget)
 		budget_give(d->config.budget, seg->budget_bytes);
-	seg->budget_bytes = 0;
-	data_seg_drop_if_done_locked(d, seg);
+	return seg;
 }
 
 static void queue_locked(struct data *d, struct segment *seg)

@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * segment: what the files of this room share: segments in memory, and the struct data that holds
- *them.
+ * segment: what the files of this room share: segments in memory, and the struct that holds them.
  *
- *	   data_append        seal (full, cut, push,        last writer done:        upload.c
- *	        │             require, wait)                data_seg_kick               │
- *	        ▼                    │                            │            ┌────────┴───────┐
- *	      OPEN ─────────────► SEALED ──────────────────────► QUEUED ──► DURABLE          FAILED
- *	                             ▲                                      (leaves the     (stays
- *in RECOVERED ────────────────┘                                       table)          memory)
- *	   data_recover_part   data_store_parts
+ *    OPEN ──────────► SEALED ──────────► QUEUED ──────┬─► DURABLE (soon leaves the table)
+ *         when full,    ▲    last writer     upload.c └─► FAILED  (stays in memory)
+ *         cut, pushed,  │    is done:
+ *         required or   │    data_seg_kick
+ *         waited for    │
+ *    RECOVERED ─────────┘ data_store_parts
  *
  * Laws:
  *  1. A segment's bytes below `len` never change and never move, once their writer is done.
- *  2. A segment that isn't DURABLE is in the table: a reader that doesn't find it there may count
- *on the object.
+ *  2. A segment that isn't DURABLE is in the table: who doesn't find it may count on the object.
  *  3. Nothing is uploaded while a writer still copies into it.
  *  4. Bytes below `carried_upto` are in slots that are durable or on their way, or will be carried
  *     again (data_part_done with an error).
@@ -47,6 +44,7 @@ struct segment {
 	uint32_t count;
 	unsigned writers;
 	unsigned parts_out;    /* given to cuts, not yet done */
+	bool settling;	       /* durable, but being announced and written through to the cache */
 	uint32_t carried_upto; /* by slots durable or under way */
 	uint32_t carried_done; /* by durable slots */
 	bool has_parts;	       /* some slot may carry bytes of it */
@@ -84,9 +82,9 @@ void data_seg_seal_locked(struct data *d, struct segment *seg);
 void data_seg_kick_locked(struct data *d);
 /* Charges more bytes of this segment to the budget. */
 void data_seg_charge_locked(struct data *d, struct segment *seg, uint64_t bytes);
-/* DURABLE: gives the budget back, and leaves the table unless parts are still out. */
-void data_seg_durable_locked(struct data *d, struct segment *seg);
-void data_seg_drop_if_done_locked(struct data *d, struct segment *seg);
+/* A DURABLE segment that nobody needs in memory any more leaves the table and gives its budget
+ * back. Returns the table's reference, to be put without the lock, or NULL. */
+struct segment *data_seg_drop_locked(struct data *d, struct segment *seg) MUST_CHECK;
 /* A segment that readers must find in memory, referenced, with its present length; or NULL. */
 struct segment *data_seg_get(struct data *d, uint64_t id, uint32_t *ret_len);
 void data_seg_put(struct segment *seg);

@@ -26,8 +26,7 @@ static int put_object(struct segment *seg, const char *key)
 	return store_put(seg->owner->config.forever, &put, &meta);
 }
 
-/* The object has everything that slots carried of it: the old writer's upload, or our own earlier.
- */
+/* The object must hold all that slots carried of it: the old writer's upload, or our own. */
 static int meet_recovered(struct segment *seg, const char *key)
 {
 	struct buf there CLEANUP(buf_release) = BUF_INIT;
@@ -85,11 +84,13 @@ static void write_through(struct segment *seg, const char *key)
 			     min_u64(INSERT_BYTES, seg->len - at), true);
 }
 
-static void finish(struct data *d, struct segment *seg, int err)
+static void decide(struct data *d, struct segment *seg, int err)
 {
 	pthread_mutex_lock(&d->lock);
 	if (err == 0) {
-		data_seg_durable_locked(d, seg);
+		seg->state = SEG_DURABLE;
+		seg->settling = true;
+		d->segments_stored++;
 	} else {
 		seg->state = SEG_FAILED;
 		seg->error = err;
@@ -99,26 +100,45 @@ static void finish(struct data *d, struct segment *seg, int err)
 	pthread_mutex_unlock(&d->lock);
 }
 
+/* Nobody waits for a local disk: commits go on; readers have the memory until the cache has it. */
+static void settle(struct data *d, struct segment *seg, const char *key)
+{
+	struct segment *dropped;
+
+	if (seg->class == DATA_STREAM && d->config.on_durable)
+		d->config.on_durable(d->config.ctx, seg->id);
+	write_through(seg, key);
+	pthread_mutex_lock(&d->lock);
+	seg->settling = false;
+	dropped = data_seg_drop_locked(d, seg);
+	pthread_mutex_unlock(&d->lock);
+	data_seg_put(dropped);
+}
+
+static bool is_closing(struct data *d)
+{
+	bool closing;
+
+	pthread_mutex_lock(&d->lock);
+	closing = d->closing;
+	pthread_mutex_unlock(&d->lock);
+	return closing;
+}
+
 void data_upload_job(void *segment)
 {
 	struct segment *seg = segment;
 	struct data *d = seg->owner;
 	char key[DATA_KEY_MAX];
-	bool closing;
 	int err;
 
-	pthread_mutex_lock(&d->lock);
-	closing = d->closing;
-	pthread_mutex_unlock(&d->lock);
-	if (!closing) {
+	if (!is_closing(d)) {
 		data_key(seg->id, key);
 		err = make_durable(seg, key);
 		log_debug("%s: %u bytes, %u extents: %s", key, seg->len, seg->count, err_text(err));
+		decide(d, seg, err);
 		if (err == 0)
-			write_through(seg, key);
-		finish(d, seg, err);
-		if (err == 0 && seg->class == DATA_STREAM && d->config.on_durable)
-			d->config.on_durable(d->config.ctx, seg->id);
+			settle(d, seg, key);
 	}
 	data_seg_put(seg);
 }

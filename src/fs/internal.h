@@ -70,6 +70,16 @@
 
 #define KEY_MAX 320
 
+enum key_kind { /* first byte of every key */
+	KEY_INODE = 'I',
+	KEY_DENTRY = 'D',
+	KEY_EXTENT = 'E',
+	KEY_XATTR = 'X',
+	KEY_SEGMENT = 'S',
+	KEY_ORPHAN = 'O',
+	KEY_TOTALS = 'M',
+};
+
 struct key {
 	size_t len;
 	uint8_t bytes[KEY_MAX];
@@ -96,7 +106,11 @@ struct attr { /* the inode record, in memory */
 	uint32_t flags;	  /* INODE_HAS_XATTR, … */
 	struct buf target; /* symlinks */
 };
+#define DIR_BYTES_PER_ENTRY 32 /* what st_size of a folder says */
+
 #define INODE_HAS_XATTR 1u /* cleared never; saves look-ups where there were none */
+#define INODE_PREALLOC 2u  /* extents may lie beyond the size (fallocate KEEP_SIZE); cleared never */
+#define INODE_NAMELESS 4u  /* made by fs_tmpfile and not linked yet: link may give it its first name */
 
 void inode_encode(struct buf *out, const struct attr *a, uint64_t size);
 int inode_decode(const void *data, size_t len, uint64_t ino, struct attr *ret);
@@ -141,6 +155,13 @@ int totals_decode(const void *data, size_t len, struct totals *ret);
 void seg_encode(struct buf *out, const struct seg_record *s);
 int seg_decode(const void *data, size_t len, struct seg_record *ret);
 
+struct orphan_record {
+	bool whole;	    /* the inode goes; else what lies at or beyond: */
+	uint64_t trim_from;
+};
+void orphan_encode(struct buf *out, const struct orphan_record *o);
+int orphan_decode(const void *data, size_t len, struct orphan_record *ret);
+
 /* ---- inodes in memory (icache.c) -------------------------------------------------------------------- */
 
 struct dirty_chunk;
@@ -149,7 +170,8 @@ struct frozen;
 struct dirty_set {
 	struct dirty_chunk **chunks; /* ascending by index */
 	size_t count, cap;
-	uint64_t bytes; /* valid bytes in it; what the budget holds for it */
+	uint64_t bytes; /* memory it takes: what the budget holds for it */
+	uint64_t valid; /* bytes of the file in it */
 };
 
 struct inode {
@@ -157,9 +179,11 @@ struct inode {
 	UT_hash_handle hh;	    /* in fs->icache */
 	struct inode *prev, *next;  /* LRU of those with refs == 0 */
 	unsigned refs;		    /* under icache lock */
+	bool in_table;		    /* likewise */
 	pthread_mutex_t lock;	    /* everything below */
-	bool loaded;		    /* attr is valid */
-	bool gone;		    /* removed from the database */
+	bool loaded;		    /* attr is valid; set atomically */
+	bool gone;		    /* unlinked and being removed, or never there; set atomically by
+					inode_set_gone. Nothing may be written for it any more */
 	bool attr_dirty;	    /* attr differs from the stored record (times, size) */
 	bool on_dirty_list;
 	bool forgotten;		    /* the kernel dropped it while it was open */
@@ -169,6 +193,7 @@ struct inode {
 	uint64_t map_version;	    /* grows with every change of extents, dirty or frozen sets leaving */
 	struct dirty_set dirty;
 	struct frozen *frozen;	    /* utlist DL, oldest first */
+	unsigned flushing;	    /* forced flushes under way: writers wait for `changed` */
 	struct inode *dirty_prev, *dirty_next;
 	bool trimming;		    /* extents beyond trim_from are still being dropped in the background */
 	uint64_t trim_from;
@@ -187,6 +212,9 @@ void inode_discard(struct fs *fs, struct inode *i);
 void inode_lock_two(struct inode *a, struct inode *b); /* same or NULL is fine */
 void inode_unlock_two(struct inode *a, struct inode *b);
 void inode_to_attr(const struct inode *i, struct fs_attr *ret); /* locked */
+/* Locks it; -ENOENT (not locked) if it is gone. */
+int inode_lock_live(struct inode *i);
+void inode_set_gone(struct inode *i); /* locked */
 int64_t fs_now_ns(struct fs *fs);
 
 /* ---- transactions (txn.c) ---------------------------------------------------------------------------- */
@@ -208,15 +236,21 @@ struct txn {
 	struct seg_delta {
 		uint64_t segment;
 		int64_t live, total;
+		bool drop;
 	} *segs;
 	size_t seg_count, seg_cap;
 	int err;
 };
+/* Brings the segment's counters into memory, so that txn_live need not wait for the store with the seal
+ * lock held. Before txn_begin; a hint. */
+void txn_warm_segment(struct fs *fs, uint64_t segment);
 int txn_begin(struct fs *fs, struct txn *t);
 void txn_put(struct txn *t, const struct key *k, const struct buf *value);
 void txn_delete(struct txn *t, const struct key *k);
 void txn_put_inode(struct txn *t, struct inode *i); /* with stored_size */
 void txn_live(struct txn *t, uint64_t segment, int64_t live, int64_t total);
+/* The segment's record and counters go (the cleaner, which deletes the object). */
+void txn_drop_segment(struct txn *t, uint64_t segment);
 int txn_commit(struct txn *t);
 void txn_abort(struct txn *t);
 uint64_t txn_new_ino(struct fs *fs);
@@ -231,21 +265,30 @@ int txn_hook_before_checkpoint(void *ctx);
 /* ---- file bytes (dirty.c, extent.c, flush.c) ---------------------------------------------------------- */
 
 /* All on a locked inode. */
-int dirty_write(struct fs *fs, struct inode *i, uint64_t offset, const void *data, size_t len);
-void dirty_cut_from(struct fs *fs, struct inode *i, uint64_t from); /* truncate: forget bytes at and above */
-void dirty_drop(struct fs *fs, struct inode *i); /* all of it, frozen sets as well (unlinked file) */
+ssize_t dirty_write(struct fs *fs, struct inode *i, uint64_t offset, const void *data, size_t len);
+/* All of it, frozen sets as well (unlinked file, truncation to 0, inode_discard). Does not touch the dirty
+ * list: the next tick takes a clean or gone inode off it. */
+void dirty_drop(struct fs *fs, struct inode *i);
 bool inode_has_dirty(const struct inode *i);
+/* Bytes that will be allocated when they enter: for st_blocks, on top of alloc_bytes. */
+uint64_t inode_unsaved_bytes(const struct inode *i);
+/* attr (times) differs from the stored record, or there is dirty data: the tick shall look at it. */
+void inode_mark_dirty(struct fs *fs, struct inode *i);
 
 /* Everything of this inode enters the database now (see "forced" above). Inode locked, ns_lock may be held;
- * may unlock and relock the inode while a worker finishes packing. */
+ * may unlock and relock the inode while a worker finishes packing (so hold no other inode's lock). Nothing
+ * is left on return: writers of this inode wait meanwhile. No request to the store. */
 int flush_inode(struct fs *fs, struct inode *i);
 /* tick / sync: all dirty inodes. force: everything enters now. */
 int flush_all(struct fs *fs, bool force);
 int flush_start(struct fs *fs); /* the commit ticker; stop accepts an fs without one */
-void flush_stop(struct fs *fs);
+void flush_stop(struct fs *fs); /* twice is fine. No job of ours runs afterwards */
+void flush_free(struct fs *fs); /* after flush_stop and data_close */
 void flush_segment_durable(void *ctx, uint64_t segment); /* data_config.on_durable */
 
-/* Puts the extent's place in the map: cuts or removes what it overlaps, counts. Inode locked, inside a txn. */
+/* Puts the extent's place in the map: cuts or removes what it overlaps, counts. Inode locked, inside a txn.
+ * These look at the database, not at the batch: two calls in one txn must not touch the same old extent.
+ * i->attr.alloc_bytes is changed: restore it if the txn fails. */
 int extent_insert(struct txn *t, struct inode *i, const struct extent *e);
 /* Removes [start, end) from the map (holes). */
 int extent_remove(struct txn *t, struct inode *i, uint64_t start, uint64_t end);
@@ -253,15 +296,15 @@ int extent_remove(struct txn *t, struct inode *i, uint64_t start, uint64_t end);
  * map_version for how a reader combines it with dirty sets. each returns nonzero to stop. */
 int extent_walk(struct fs *fs, uint64_t ino, uint64_t start, uint64_t end,
 		int (*each)(void *ctx, const struct extent *e), void *ctx);
-/* Sets the size. Inode locked, all entered before (flush_inode). Small files at once, large ones by the
- * reaper (O record with the cut-off); commits its own transactions. new attr times are the caller's. */
+/* Sets the size. Inode locked, may be unlocked and relocked; flushes by itself. Small files at once, large
+ * ones by the reaper (O record with the cut-off); commits its own transactions. The caller sets the new
+ * times in attr before (and takes them back on failure): they go into the same record. */
 int file_truncate(struct fs *fs, struct inode *i, uint64_t size);
 /* Waits (inode locked, relocked) until a background trim that overlaps is done. */
 int file_wait_trim(struct fs *fs, struct inode *i);
 
 /* ---- orphans (orphan.c) -------------------------------------------------------------------------------- */
 
-/* O record value: u64 cut-off (UINT64_MAX never; 0 with whole = 1) – see keys in doc/format.md. */
 void orphan_put(struct txn *t, uint64_t ino, bool whole, uint64_t trim_from);
 void orphan_clear(struct txn *t, uint64_t ino);
 /* nlink is 0: reap if nobody has it open and the kernel forgot it (or does not matter). */
@@ -273,6 +316,8 @@ void orphan_drain(struct fs *fs);  /* waits until the queue is empty (tests, unm
 
 int clean_start(struct fs *fs);
 void clean_stop(struct fs *fs);
+/* One look at all segments, now (tests, gc verb). Number of segments given up, or an error. */
+int clean_pass(struct fs *fs);
 
 /* ---- the filesystem ------------------------------------------------------------------------------------ */
 
@@ -295,7 +340,8 @@ struct fs {
 	struct notifier notifier;
 	struct clock *clock;
 	bool read_only;
-	bool reap_without_forget;
+	bool reap_without_forget; /* atomic */
+	uint64_t hash_blind;	  /* bits of name hashes that do not count: 0, but for tests of collisions */
 	int fenced; /* atomic: error to answer to writers, 0 if none */
 
 	pthread_mutex_t ns_lock;

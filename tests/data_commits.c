@@ -543,6 +543,30 @@ START_TEST(appends_and_reads_go_on_while_uploads_hang)
 }
 END_TEST
 
+START_TEST(a_commit_overtakes_the_streams_before_it)
+{
+	struct extent streams[8], c;
+
+	fx.config.upload_threads = 2;
+	fixture_reopen(&fx);
+	fixture_fault(&fx, STORE_OP_PUT, STORE_FAULT_HANG, 2);
+	for (size_t i = 0; i < ARRAY_LEN(streams); i++) {
+		streams[i] = extent_append(fx.d, DATA_STREAM, 1000, BYTES_NOISE, i);
+		data_push_stream(fx.d);
+	}
+	while (store_fault_count(fx.faults) < 2)
+		clock_system.sleep_ms(&clock_system, 1);
+	c = extent_append(fx.d, DATA_COMMIT, 1000, BYTES_NOISE, 9);
+	ck_assert_int_eq(data_wait(fx.d, c.ref.segment), 0);
+	data_require(fx.d, streams[7].ref.segment);
+	ck_assert_int_eq(data_wait(fx.d, streams[7].ref.segment), 0);
+	for (size_t i = 0; i < 7; i++)
+		ck_assert(!data_is_durable(fx.d, streams[i].ref.segment));
+	for (size_t i = 0; i < 7; i++)
+		fixture_resume_until_durable(&fx, streams[i].ref.segment);
+}
+END_TEST
+
 START_TEST(a_stranger_under_our_name_is_corruption_for_those_who_wait)
 {
 	struct extent e =
@@ -608,6 +632,7 @@ static void add_trouble(TCase *tc)
 	tcase_add_test(tc, uploads_sent_twice_are_no_trouble);
 	tcase_add_test(tc, cancelling_wakes_those_who_wait);
 	tcase_add_test(tc, appends_and_reads_go_on_while_uploads_hang);
+	tcase_add_test(tc, a_commit_overtakes_the_streams_before_it);
 	tcase_add_test(tc, a_stranger_under_our_name_is_corruption_for_those_who_wait);
 	tcase_add_test(tc, closing_drops_what_is_not_stored);
 }

@@ -138,7 +138,10 @@ void data_require(struct data *d, uint64_t segment)
 	seg = data_seg_find_locked(d, segment);
 	if (seg && seg->state != SEG_DURABLE && seg->class == DATA_STREAM) {
 		seg->required = true;
+		if (seg->state == SEG_QUEUED)
+			seg->state = SEG_SEALED; /* once more, now urgent */
 		data_seg_seal_locked(d, seg);
+		data_seg_kick_locked(d);
 	}
 	pthread_mutex_unlock(&d->lock);
 }

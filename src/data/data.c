@@ -28,7 +28,7 @@ static int start_pools(struct data *d)
 	int err = 0;
 
 	if (d->config.epoch != 0)
-		err = pool_new("upload", d->config.upload_threads, &d->upload_pool);
+		err = pool_new("upload", d->config.upload_threads + 1, &d->upload_pool);
 	if (err == 0 && d->config.read_threads > 0)
 		err = pool_new("read", d->config.read_threads, &d->read_pool);
 	return err;

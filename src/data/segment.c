@@ -102,12 +102,9 @@ static void queue_locked(struct data *d, struct segment *seg)
 {
 	if (seg->state != SEG_SEALED || seg->writers > 0)
 		return;
-	atomic_fetch_add(&seg->refs, 1);
 	seg->state = SEG_QUEUED;
-	if (pool_submit(d->upload_pool, data_upload_job, seg) < 0) {
+	if (pool_submit(d->upload_pool, data_upload_job, d) < 0)
 		seg->state = SEG_SEALED; /* the next kick tries again */
-		data_seg_put(seg);
-	}
 }
 
 void data_seg_kick_locked(struct data *d)

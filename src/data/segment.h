@@ -2,8 +2,8 @@
 /*
  * segment: what the files of this room share: segments in memory, and the struct that holds them.
  *
- *    OPEN ──────────► SEALED ──────────► QUEUED ──────┬─► DURABLE (soon leaves the table)
- *         when full,    ▲    last writer     upload.c └─► FAILED  (stays in memory)
+ *    OPEN ──────────► SEALED ──────────► QUEUED ──► UPLOADING ─┬─► DURABLE (soon leaves the table)
+ *         when full,    ▲    last writer       upload.c        └─► FAILED (stays in memory)
  *         cut, pushed,  │    is done:
  *         required or   │    data_seg_kick
  *         waited for    │
@@ -25,7 +25,15 @@
 
 #define DATA_HOT_BYTES (16 * MIB)
 
-enum segment_state { SEG_OPEN, SEG_RECOVERED, SEG_SEALED, SEG_QUEUED, SEG_DURABLE, SEG_FAILED };
+enum segment_state {
+	SEG_OPEN,
+	SEG_RECOVERED,
+	SEG_SEALED,
+	SEG_QUEUED,
+	SEG_UPLOADING,
+	SEG_DURABLE,
+	SEG_FAILED
+};
 
 struct segment {
 	/* constant */
@@ -67,6 +75,7 @@ struct data {
 	struct segment *table;	 /* by id, iterated in order of birth */
 	struct segment *open[2]; /* by class */
 	uint32_t last_n;
+	unsigned streams_uploading;
 	bool cancelled;
 	bool closing;
 	uint64_t segments_stored, raw_bytes, stored_bytes;
@@ -89,8 +98,8 @@ struct segment *data_seg_drop_locked(struct data *d, struct segment *seg) MUST_C
 struct segment *data_seg_get(struct data *d, uint64_t id, uint32_t *ret_len);
 void data_seg_put(struct segment *seg);
 
-/* upload.c: a pool job; takes over a reference. */
-void data_upload_job(void *segment);
+/* upload.c: a pool job; uploads what is QUEUED. */
+void data_upload_job(void *data);
 
 /* runs.c: neighbouring stored ranges, fetched together. */
 struct run {

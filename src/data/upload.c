@@ -115,32 +115,65 @@ static void settle(struct data *d, struct segment *seg, const char *key)
 	data_seg_put(dropped);
 }
 
-static bool is_closing(struct data *d)
+static void upload(struct data *d, struct segment *seg)
 {
-	bool closing;
-
-	pthread_mutex_lock(&d->lock);
-	closing = d->closing;
-	pthread_mutex_unlock(&d->lock);
-	return closing;
-}
-
-void data_upload_job(void *segment)
-{
-	struct segment *seg = segment;
-	struct data *d = seg->owner;
 	char key[DATA_KEY_MAX];
 	int err;
 
-	if (!is_closing(d)) {
-		data_key(seg->id, key);
-		err = make_durable(seg, key);
-		log_debug("%s: %u bytes, %u extents: %s", key, seg->len, seg->count, err_text(err));
-		decide(d, seg, err);
-		if (err == 0)
-			settle(d, seg, key);
+	data_key(seg->id, key);
+	err = make_durable(seg, key);
+	log_debug("%s: %u bytes, %u extents: %s", key, seg->len, seg->count, err_text(err));
+	decide(d, seg, err);
+	if (err == 0)
+		settle(d, seg, key);
+}
+
+static bool is_urgent(const struct segment *seg)
+{
+	return seg->class == DATA_COMMIT || seg->required;
+}
+
+/*
+ * What somebody waits for goes first, then the oldest. Streams never have all the threads: the one
+ * beyond config.upload_threads is kept for a commit that comes while they are busy.
+ */
+static struct segment *pick_locked(struct data *d)
+{
+	bool full = d->streams_uploading >= d->config.upload_threads;
+	struct segment *seg, *next, *best = NULL;
+
+	HASH_ITER (hh, d->table, seg, next) {
+		if (d->closing || seg->state != SEG_QUEUED)
+			continue;
+		if (is_urgent(seg)) {
+			best = seg;
+			break;
+		}
+		if (!best && !full)
+			best = seg;
 	}
-	data_seg_put(seg);
+	return best;
+}
+
+void data_upload_job(void *data)
+{
+	struct data *d = data;
+	struct segment *seg;
+
+	pthread_mutex_lock(&d->lock);
+	while ((seg = pick_locked(d))) {
+		bool stream = !is_urgent(seg);
+
+		seg->state = SEG_UPLOADING;
+		atomic_fetch_add(&seg->refs, 1);
+		d->streams_uploading += stream;
+		pthread_mutex_unlock(&d->lock);
+		upload(d, seg);
+		data_seg_put(seg);
+		pthread_mutex_lock(&d->lock);
+		d->streams_uploading -= stream;
+	}
+	pthread_mutex_unlock(&d->lock);
 }
 
 bool data_is_durable(struct data *d, uint64_t segment)

@@ -83,12 +83,12 @@ struct db_hooks { /* what the owner adds to commits; all optional */
 
 struct db_config {
 	struct store *store;   /* reads; bounded retries */
-	struct store *forever; /* commits, uploads: retried until cancelled */
+	struct store *forever; /* commits, uploads: retried until cancelled (store_cancel) */
 	struct cache *cache;   /* table reads go through it, new tables are written through */
 	struct lease *lease; /* NULL: read-only. Nothing is ever written to the store; LevelDB's own
 				writes at opening stay in memory */
 	struct uuid fs;
-	bool create;		     /* mkfs: the chain must be empty, and starts here */
+	bool create;		     /* mkfs: the chain must hold no database yet (else -EEXIST) */
 	uint64_t write_buffer_bytes; /* LevelDB's memtable: 16 MiB */
 	uint64_t block_cache_bytes;  /* 32 MiB */
 	uint64_t table_bytes;	     /* 4 MiB */
@@ -127,8 +127,10 @@ const leveldb_writeoptions_t *db_write_options(struct db *db);
 int db_error(struct db *db, char *leveldb_err);
 uint64_t db_epoch(const struct db *db);
 
-/* Everything written before the call becomes durable. 0; -L3_FENCED; -ECANCELED after db_cancel;
- * a hook's error. Trouble with the store is waited for. Any thread, no locks held. */
+/* Everything written before the call becomes durable. 0; -L3_FENCED; -L3_CORRUPT (another writer of
+ * our own epoch); -ECANCELED after db_cancel; -EROFS; before_seal's error. Trouble with the store
+ * is waited for. All but before_seal's errors are final: LevelDB is not written any more. Any
+ * thread, no locks held. Without anything to make durable it returns at once and sends nothing. */
 int db_commit(struct db *db);
 /* Likewise, and then a checkpoint; at unmount, so that the next opening is quick. */
 int db_checkpoint(struct db *db);
@@ -157,16 +159,23 @@ int db_each_table(struct db *db, int (*fn)(void *ctx, const char *key, uint64_t 
 		  void *ctx);
 
 struct db_stats {
-	uint64_t epoch, slot, checkpoint_slot, commits, commit_waiters, pending_bytes, log_bytes;
+	uint64_t epoch, slot, checkpoint_slot;
+	uint64_t commits;	 /* slots written since opening */
+	uint64_t commit_waiters; /* callers in db_commit now */
+	uint64_t pending_bytes;	 /* of logs, in no cut yet */
+	uint64_t log_bytes;	 /* of LevelDB's present logs, in memory */
 	uint64_t tables, table_bytes, discards_waiting;
 	bool fenced;
 };
 void db_stats(struct db *db, struct db_stats *ret);
 
-/* Makes waiting commits return -ECANCELED: forced unmount. Nothing more is acknowledged. */
+/* Makes waiting commits return -ECANCELED: forced unmount. Nothing more is acknowledged. A commit
+ * that is inside a request or a wait of the owner's returns when that does: cancel those first
+ * (store_cancel of `forever`, data_cancel). Cancels waiting for the lease. */
 void db_cancel(struct db *db);
 /* Ends background work without a commit and frees (so a caller that wants durability commits or
- * checkpoints first). The lease is not released here. NULL is fine. */
+ * checkpoints first). Requests under way are waited for. The lease is not released here. NULL is
+ * fine. */
 void db_close(struct db *db);
 
 #endif

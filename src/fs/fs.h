@@ -122,6 +122,7 @@ struct fs_attr {
 
 struct fs_cred { /* who asks: owner of what is made */
 	uint32_t uid, gid;
+	uint32_t umask; /* bits taken off the mode, unless the folder has a default ACL */
 };
 
 enum {
@@ -163,7 +164,8 @@ int fs_rmdir(struct fs *fs, uint64_t dir, const char *name);
 #define FS_RENAME_EXCHANGE 2
 int fs_rename(struct fs *fs, uint64_t from_dir, const char *from, uint64_t to_dir, const char *to,
 	      unsigned flags);
-/* A regular file without a name (O_TMPFILE), open once; fs_link gives it one. */
+/* A regular file without a name (O_TMPFILE); fs_link gives it one. It stays until its last close: open it
+ * with fs_file_open. */
 int fs_tmpfile(struct fs *fs, uint64_t dir, const struct fs_cred *cred, uint32_t mode,
 	       struct fs_attr *ret);
 

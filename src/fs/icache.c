@@ -130,6 +130,7 @@ static int load(struct fs *fs, struct inode *i)
 	if (err < 0)
 		return err;
 	i->stored_size = i->attr.size;
+	i->type = i->attr.mode & S_IFMT;
 	set_loaded(i);
 	return 0;
 }
@@ -206,6 +207,7 @@ int inode_make(struct fs *fs, uint64_t ino, const struct attr *attr, struct inod
 		return -ENOMEM;
 	}
 	i->stored_size = attr->size;
+	i->type = attr->mode & S_IFMT;
 	set_loaded(i);
 	pthread_mutex_lock(&fs->icache_lock);
 	ghost = find(fs, ino); /* somebody asked for a number that did not exist yet */

@@ -8,10 +8,15 @@
  *	icache.c   the inode table in memory: get, put, load, evict
  *	txn.c      write batches under the seal lock; counters; before_seal/after_seal; commit ticker
  *	attr.c     getattr, setattr (truncate calls file.c)
- *	dir.c      lookup, readdir, mknod, mkdir, symlink, link, unlink, rmdir
+ *	entry.c    directory entries in the database; the inodes of one operation (names.h)
+ *	dir.c      lookup, readdir, readlink
+ *	make.c     mknod, mkdir, symlink, tmpfile, link
+ *	remove.c   unlink, rmdir
  *	rename.c   rename in all its forms
  *	xattr.c
- *	orphan.c   what is unlinked but open, and what is dropped in the background (reaper)
+ *	acl.c      POSIX ACLs: their part in modes, and inheritance
+ *	orphan.c   what is unlinked but open, or waits to be dropped in the background
+ *	reap.c     the dropping, in bounded batches
  *	file.c     open, read, write, fsync, fallocate, lseek
  *	dirty.c    bytes written but not yet in extents
  *	extent.c   the extent map: look up, overlay, cut, truncate
@@ -176,6 +181,7 @@ struct dirty_set {
 
 struct inode {
 	uint64_t ino;
+	uint32_t type;		    /* S_IFMT bits: never change, so no lock is needed */
 	UT_hash_handle hh;	    /* in fs->icache */
 	struct inode *prev, *next;  /* LRU of those with refs == 0 */
 	unsigned refs;		    /* under icache lock */
@@ -216,6 +222,8 @@ void inode_to_attr(const struct inode *i, struct fs_attr *ret); /* locked */
 int inode_lock_live(struct inode *i);
 void inode_set_gone(struct inode *i); /* locked */
 int64_t fs_now_ns(struct fs *fs);
+/* It was read: by the mount's rules the access time may change (lazily). Locked. */
+void inode_touch_atime(struct fs *fs, struct inode *i);
 
 /* ---- transactions (txn.c) ---------------------------------------------------------------------------- */
 
@@ -262,6 +270,12 @@ int txn_hook_before_seal(void *ctx, struct db_seal *seal);
 void txn_hook_after_seal(void *ctx);
 int txn_hook_before_checkpoint(void *ctx);
 
+/* ---- namespace (make.c) ------------------------------------------------------------------------------- */
+
+/* A new regular file, referenced, with opens = 1: so nobody can remove it before its first open is done. */
+int dir_create_open(struct fs *fs, uint64_t dir, const char *name, const struct fs_cred *cred, uint32_t mode,
+		    struct inode **ret, struct fs_attr *ret_attr);
+
 /* ---- file bytes (dirty.c, extent.c, flush.c) ---------------------------------------------------------- */
 
 /* All on a locked inode. */
@@ -305,13 +319,14 @@ int file_wait_trim(struct fs *fs, struct inode *i);
 
 /* ---- orphans (orphan.c) -------------------------------------------------------------------------------- */
 
+/* whole where the link count is 0, also for a trim: it must outlive the trim. */
 void orphan_put(struct txn *t, uint64_t ino, bool whole, uint64_t trim_from);
 void orphan_clear(struct txn *t, uint64_t ino);
 /* nlink is 0: reap if nobody has it open and the kernel forgot it (or does not matter). */
 void orphan_consider(struct fs *fs, struct inode *i, bool forgotten); /* inode locked */
 void orphan_queue_trim(struct fs *fs, uint64_t ino);
 int orphan_start(struct fs *fs);   /* reads O records of earlier mounts, starts the reaper */
-void orphan_stop(struct fs *fs);
+void orphan_stop(struct fs *fs); /* twice is fine. After the last flush: one may wait for a trim */
 void orphan_drain(struct fs *fs);  /* waits until the queue is empty (tests, unmount: bounded) */
 
 int clean_start(struct fs *fs);

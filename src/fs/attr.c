@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * attr: getattr and setattr.
+ */
+#include "fs/names.h"
+
+#include <errno.h>
+
+#define NS_PER_S 1000000000
+#define DAY_NS (24 * 3600 * (int64_t)NS_PER_S)
+#define PERMISSION_BITS 07777
+
+int fs_getattr(struct fs *fs, uint64_t ino, struct fs_attr *ret)
+{
+	struct inode *i;
+	int err = inode_get(fs, ino, &i);
+
+	if (err < 0)
+		return err;
+	err = inode_lock_live(i);
+	if (err >= 0) {
+		inode_to_attr(i, ret);
+		pthread_mutex_unlock(&i->lock);
+	}
+	inode_put(fs, i);
+	return err;
+}
+
+static bool atime_is_due(const struct fs *fs, const struct attr *a, int64_t now)
+{
+	if (fs->read_only || !fs->config.atime || now == a->atime_ns)
+		return false;
+	if (fs->config.strictatime)
+		return true;
+	return a->atime_ns <= a->mtime_ns || a->atime_ns <= a->ctime_ns ||
+	       now - a->atime_ns >= DAY_NS;
+}
+
+void inode_touch_atime(struct fs *fs, struct inode *i)
+{
+	int64_t now = fs_now_ns(fs);
+
+	if (!atime_is_due(fs, &i->attr, now))
+		return;
+	i->attr.atime_ns = now;
+	i->attr_dirty = true;
+	inode_mark_dirty(fs, i);
+}
+
+static int64_t to_ns(const struct timespec *t)
+{
+	return (int64_t)t->tv_sec * NS_PER_S + t->tv_nsec;
+}
+
+static int check_request(const struct inode *i, const struct fs_attr *attr, unsigned which)
+{
+	if (!(which & FS_SET_SIZE))
+		return 0;
+	if (i->type == S_IFDIR)
+		return -EISDIR;
+	if (i->type != S_IFREG)
+		return -EINVAL;
+	return attr->size > FS_FILE_SIZE_MAX ? -EFBIG : 0;
+}
+
+/* As Linux does it when the owner changes or somebody unprivileged writes: set-user-ID goes,
+ * set-group-ID where it means running as the group. */
+static uint32_t without_suid(uint32_t mode)
+{
+	if (S_ISDIR(mode))
+		return mode;
+	if (mode & S_IXGRP)
+		mode &= ~(uint32_t)S_ISGID;
+	return mode & ~(uint32_t)S_ISUID;
+}
+
+static void apply_owner_and_mode(struct attr *a, const struct fs_attr *attr, unsigned which)
+{
+	if (which & FS_SET_UID)
+		a->uid = attr->uid;
+	if (which & FS_SET_GID)
+		a->gid = attr->gid;
+	if (which & FS_SET_MODE)
+		a->mode = (a->mode & S_IFMT) | (attr->mode & PERMISSION_BITS);
+	else if (which & (FS_SET_UID | FS_SET_GID | FS_KILL_SUID))
+		a->mode = without_suid(a->mode);
+}
+
+static void apply_times(struct attr *a, const struct fs_attr *attr, unsigned which, int64_t now)
+{
+	if (which & FS_SET_ATIME_NOW)
+		a->atime_ns = now;
+	else if (which & FS_SET_ATIME)
+		a->atime_ns = to_ns(&attr->atime);
+	if (which & FS_SET_MTIME_NOW)
+		a->mtime_ns = now;
+	else if (which & FS_SET_MTIME)
+		a->mtime_ns = to_ns(&attr->mtime);
+	else if (which & FS_SET_SIZE)
+		a->mtime_ns = now;
+	a->ctime_ns = which & FS_SET_CTIME ? to_ns(&attr->ctime) : now;
+}
+
+static void take_back(struct attr *a, const struct attr *before)
+{
+	a->mode = before->mode;
+	a->uid = before->uid;
+	a->gid = before->gid;
+	a->atime_ns = before->atime_ns;
+	a->mtime_ns = before->mtime_ns;
+	a->ctime_ns = before->ctime_ns;
+}
+
+/* chmod also means the entries of an access ACL that stand for the mode's bits. */
+static int put_acl_of_mode(struct txn *t, struct inode *i)
+{
+	struct buf acl CLEANUP(buf_release) = BUF_INIT;
+	int err = xattr_read(t->fs, i->ino, ACL_ACCESS, &acl);
+
+	if (err == -ENODATA)
+		return 0;
+	if (err < 0)
+		return err;
+	acl_chmod(acl.data, acl.len, i->attr.mode);
+	xattr_put(t, i, ACL_ACCESS, &acl);
+	return 0;
+}
+
+/* Inode locked. */
+static int write_attr(struct fs *fs, struct inode *i, bool mode_set)
+{
+	struct txn t;
+	int err = txn_begin(fs, &t);
+
+	if (err < 0)
+		return err;
+	txn_put_inode(&t, i);
+	if (mode_set && (i->attr.flags & INODE_HAS_XATTR))
+		err = put_acl_of_mode(&t, i);
+	if (err < 0) {
+		txn_abort(&t);
+		return err;
+	}
+	return txn_commit(&t);
+}
+
+/* Inode locked. */
+static int change(struct fs *fs, struct inode *i, const struct fs_attr *attr, unsigned which)
+{
+	struct attr before;
+	int err = 0;
+
+	if (inode_has_dirty(i) && which != FS_SET_SIZE)
+		err = flush_inode(fs, i);
+	if (err < 0)
+		return err;
+	before = i->attr;
+	apply_owner_and_mode(&i->attr, attr, which);
+	apply_times(&i->attr, attr, which, fs_now_ns(fs));
+	if (!(which & FS_SET_SIZE) || (which & FS_SET_MODE)) {
+		err = write_attr(fs, i, which & FS_SET_MODE);
+		if (err >= 0)
+			before = i->attr;
+	}
+	if (err >= 0 && (which & FS_SET_SIZE))
+		err = file_truncate(fs, i, attr->size);
+	if (err < 0)
+		take_back(&i->attr, &before);
+	return err;
+}
+
+int fs_setattr(struct fs *fs, uint64_t ino, const struct fs_attr *attr, unsigned which,
+	       struct fs_attr *ret)
+{
+	struct inode *i;
+	int err = inode_get(fs, ino, &i);
+
+	if (err < 0)
+		return err;
+	err = check_request(i, attr, which);
+	if (err >= 0)
+		err = inode_lock_live(i);
+	if (err >= 0) {
+		if (which)
+			err = change(fs, i, attr, which);
+		if (err >= 0 && ret)
+			inode_to_attr(i, ret);
+		pthread_mutex_unlock(&i->lock);
+	}
+	inode_put(fs, i);
+	return err;
+}

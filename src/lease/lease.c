@@ -1,415 +1,378 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Holding the lease.
+ * A lease that is held: writing it again before it runs out, noticing that it is lost, giving it
+ *back.
  *
- * State, under `lock`; the thread that writes the object (one at a time, `writing`) drops it meanwhile:
+ *	           lease_put ok                       another holder seen, lease_mark_lost
+ *	 valid ◄──────────────────── overdue ──┐   ┌────────────────► lost (for good)
+ *	   └──── valid_until passes ────►      │   │
+ *	   └───────────────────────────────────┴───┘
  *
- *	HELD  --renewal succeeded--> HELD (deadline moves)
- *	HELD  --deadline passes----> HELD but not valid: lease_valid() false, renewal goes on trying
- *	HELD  --other epoch seen---> LOST (for good; on_lost once)
- *
- * The deadline counts from *before* the request that succeeded was sent, and ends a tenth early, so
- * that by our clock we stop before anybody who watches the object may start.
+ * 1. valid_until counts from before the write was sent, and ends a margin before the duration: an
+ *    observer counts the full duration from when it has seen the write.
+ * 2. lost never becomes false again, and a write that succeeds after it makes nothing valid.
+ * 3. An error is never final: only another holder's object in the place of ours is.
+ * 4. One thread at a time (busy) asks the store; the lock is not held meanwhile.
  */
-#include "lease/record.h"
+#include "lease/internal.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
-#define POLL_MS 1000	   /* while waiting for somebody else's lease */
-#define RETRY_RENEW_MS 500 /* after a renewal that failed */
+#define NS_PER_MS 1000000
+#define WRITE_TRIES 4
+#define RETRY_MAX_MS 1000
 
-struct lease {
-	struct lease_config config;
-	struct lease_holder self;
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	char etag[STORE_ETAG_MAX];
-	uint64_t deadline_ms; /* by config.clock */
-	bool lost, told, cancelled, stopping, running;
-	bool writing;
-	pthread_t thread;
-};
-
-static uint64_t now_ms(const struct lease *l)
+static uint64_t now_ns(struct lease *l)
 {
-	return clock_mono_ms(l->config.clock);
+	return l->config.clock->mono_ns(l->config.clock);
 }
 
-/* Writes self with the given condition. Not locked; the caller holds `writing`. */
-static int write_record(struct lease *l, enum store_cond cond, const char *etag, uint64_t *ret_sent_ms,
-			struct store_meta *ret_meta)
+static uint64_t retry_ms(const struct lease *l)
 {
-	struct buf b CLEANUP(buf_release) = BUF_INIT;
-
-	l->self.nonce = random_u64();
-	lease_record_encode(&b, &l->config.fs, &l->self);
-	if (buf_error(&b) < 0)
-		return -ENOMEM;
-	*ret_sent_ms = now_ms(l);
-	if (l->config.time_only)
-		cond = STORE_ALWAYS;
-	return store_put_bytes(l->config.store, LEASE_KEY, b.data, b.len, cond, etag, ret_meta);
+	return min_u64(RETRY_MAX_MS, max_u64(1, l->config.renew_ms / 10));
 }
 
-static void note_success(struct lease *l, uint64_t sent_ms, const struct store_meta *meta)
+/* Differing clock speeds, and whatever time passes between asking lease_valid and acting on it. */
+static uint64_t safe_ns(const struct lease *l)
 {
-	memcpy(l->etag, meta->etag, sizeof(l->etag));
-	l->deadline_ms = sent_ms + l->config.duration_ms - l->config.duration_ms / 10;
-	pthread_cond_broadcast(&l->changed);
+	uint64_t ms = l->config.duration_ms;
+
+	return (ms - ms / 10) * NS_PER_MS;
 }
 
-static void begin_write(struct lease *l)
+/*
+ * Nonces are a keyed hash of the write's number: all of them differ, and we know our own again
+ * however many answers were lost, without keeping a list.
+ */
+static uint64_t lease_nonce(const struct lease *l, uint64_t write)
 {
+	uint8_t bytes[8];
+
+	put_u64(bytes, write);
+	return XXH3_64bits_withSeed(bytes, sizeof(bytes), l->secret);
+}
+
+bool lease_is_ours(struct lease *l, const struct lease_holder *h)
+{
+	uint64_t writes;
+
 	pthread_mutex_lock(&l->lock);
-	while (l->writing)
-		pthread_cond_wait(&l->changed, &l->lock);
-	l->writing = true;
+	writes = l->writes;
 	pthread_mutex_unlock(&l->lock);
+	return h->renewals > 0 && h->renewals <= writes && h->nonce == lease_nonce(l, h->renewals);
 }
 
-/* Leaves the lock held. */
-static void end_write(struct lease *l)
+/* ---- one thread at a time ---- */
+
+static int begin(struct lease *l)
 {
+	int err = 0;
+
 	pthread_mutex_lock(&l->lock);
-	l->writing = false;
-	pthread_cond_broadcast(&l->changed);
-}
-
-/* ---- taking ------------------------------------------------------------------------------------------ */
-
-/* What is known of a foreign holder while waiting for it. */
-struct watch {
-	bool present;
-	struct lease_holder holder;
-	struct store_meta meta;
-	char etag[STORE_ETAG_MAX];
-	uint64_t unchanged_since_ms;
-};
-
-static int look(struct lease *l, struct watch *w)
-{
-	int err = lease_fetch(l->config.store, &l->config.fs, &w->holder, &w->meta);
-
-	if (err == -ENOENT) {
-		w->present = false;
-		return 0;
-	}
-	if (err < 0)
-		return err;
-	if (!w->present || strcmp(w->etag, w->meta.etag) != 0) {
-		memcpy(w->etag, w->meta.etag, sizeof(w->etag));
-		w->unchanged_since_ms = now_ms(l);
-	}
-	w->present = true;
-	return 0;
-}
-
-static bool is_free(struct lease *l, const struct watch *w)
-{
-	uint64_t unchanged = now_ms(l) - w->unchanged_since_ms;
-
-	return !w->present || w->holder.released || lease_holder_is_dead(&w->holder) ||
-	       (unchanged > 0 && unchanged >= w->holder.duration_ms);
-}
-
-static int refuse(const struct lease *l, const struct lease_holder *h, uint64_t waited_ms)
-{
-	struct buf who CLEANUP(buf_release) = BUF_INIT;
-
-	lease_describe(h, &who);
-	if (l->config.wait_ms == 0)
-		return err_note(-L3_LEASE_HELD,
-				"in use by %s. If that machine is dead, wait for its lease to run out: "
-				"-o lease_wait=%llu",
-				buf_cstr(&who), (unsigned long long)(h->duration_ms / 1000 + 5));
-	return err_note(-L3_LEASE_HELD, "in use by %s; it is alive: its lease was renewed while waiting %llu s",
-			buf_cstr(&who), (unsigned long long)waited_ms / 1000);
-}
-
-/* Until the object is free to take. */
-static int wait_for_turn(struct lease *l, struct watch *w, struct lease_holder *ret_holder)
-{
-	uint64_t start = now_ms(l);
-
-	for (;;) {
-		uint64_t waited;
-		int err = look(l, w);
-
-		if (err < 0)
-			return err;
-		if (is_free(l, w))
-			return 0;
-		if (ret_holder)
-			*ret_holder = w->holder;
-		waited = now_ms(l) - start;
-		if (waited >= l->config.wait_ms)
-			return refuse(l, &w->holder, waited);
-		if (l->config.on_wait && l->config.on_wait(l->config.ctx, &w->holder, waited) != 0)
-			return err_note(-EINTR, "stopped waiting for the lease");
-		l->config.clock->sleep_ms(l->config.clock, min_u64(POLL_MS, l->config.wait_ms - waited));
-	}
-}
-
-/* Without conditions two may have written: the last one's record stays, so look after a while. */
-static int confirm_by_time(struct lease *l)
-{
-	struct lease_holder seen;
-	struct store_meta meta;
-	int err;
-
-	l->config.clock->sleep_ms(l->config.clock, l->config.renew_ms);
-	err = lease_fetch(l->config.store, &l->config.fs, &seen, &meta);
-	if (err >= 0 && seen.nonce != l->self.nonce)
-		return refuse(l, &seen, 0);
+	while (l->busy)
+		pthread_cond_wait(&l->changed, &l->lock);
+	if (l->lost)
+		err = err_note(-L3_FENCED, "the lease is lost to another mount");
+	else if (l->released)
+		err = err_note(-L3_CLOSED, "the lease has been released");
+	else
+		l->busy = true;
+	pthread_mutex_unlock(&l->lock);
 	return err;
 }
 
-static int try_take(struct lease *l, const struct watch *w)
+static void end(struct lease *l)
 {
-	struct store_meta meta;
-	uint64_t sent;
-	int err;
-
-	l->self.epoch = w->present ? w->holder.epoch + 1 : 1;
-	l->self.since_real_ns = l->config.clock->real_ns(l->config.clock);
-	if (!w->present && !l->config.create)
-		notify(&l->config.notifier, LOG_L_WARN,
-		       "the lease object is missing (deleted?); the commit chain still guards the epoch");
-	err = write_record(l, w->present ? STORE_MATCH : STORE_CREATE, w->etag, &sent, &meta);
-	if (err < 0)
-		return err;
-	note_success(l, sent, &meta);
-	return l->config.time_only ? confirm_by_time(l) : 0;
+	pthread_mutex_lock(&l->lock);
+	l->busy = false;
+	pthread_cond_broadcast(&l->changed);
+	pthread_mutex_unlock(&l->lock);
 }
 
-static int check_config(const struct lease_config *c)
+/* With a renewal thread it is that thread that tells. */
+static void tell_lost(struct lease *l)
 {
-	if (c->duration_ms == 0 || c->renew_ms == 0 || c->renew_ms * 2 >= c->duration_ms)
-		return err_note(-L3_BAD_OPTION,
-				"renew=%gs must be less than half of lease=%gs, so that one late renewal "
-				"does not lose the lease",
-				(double)c->renew_ms / 1000, (double)c->duration_ms / 1000);
+	bool due;
+
+	pthread_mutex_lock(&l->lock);
+	due = l->lost && !l->lost_told &&
+	      (!l->threaded || pthread_equal(pthread_self(), l->thread));
+	if (due)
+		l->lost_told = true;
+	pthread_mutex_unlock(&l->lock);
+	if (due && l->config.on_lost)
+		l->config.on_lost(l->config.ctx);
+}
+
+static void set_lost(struct lease *l)
+{
+	pthread_mutex_lock(&l->lock);
+	l->lost = true;
+	pthread_cond_broadcast(&l->changed);
+	pthread_mutex_unlock(&l->lock);
+}
+
+/* ---- writing ---- */
+
+static void fill_record(struct lease *l, bool released, struct lease_holder *h)
+{
+	*h = (struct lease_holder){ .released = released,
+				    .duration_ms = l->config.duration_ms,
+				    .since_real_ns = l->since_real_ns };
+	/* Each time: a fork in between would make the old pid a dead one. */
+	lease_identify(h);
+	if (l->mountpoint)
+		memcpy(h->mountpoint, l->mountpoint,
+		       min_u64(strlen(l->mountpoint), sizeof(h->mountpoint) - 1));
+	pthread_mutex_lock(&l->lock);
+	h->epoch = l->epoch;
+	h->renewals = ++l->writes;
+	pthread_mutex_unlock(&l->lock);
+	h->nonce = lease_nonce(l, h->renewals);
+}
+
+static enum store_cond condition(const struct lease *l)
+{
+	if (l->config.time_only)
+		return STORE_ALWAYS;
+	return l->etag[0] ? STORE_MATCH : STORE_CREATE;
+}
+
+int lease_put(struct lease *l, bool released)
+{
+	struct buf bytes CLEANUP(buf_release) = BUF_INIT;
+	struct lease_holder h;
+	struct store_meta meta;
+	uint64_t sent_ns;
+	int err;
+
+	fill_record(l, released, &h);
+	err = lease_encode(&h, &l->config.fs, &bytes);
+	if (err < 0)
+		return err;
+	sent_ns = now_ns(l);
+	err = store_put_bytes(l->config.store, LEASE_KEY, bytes.data, bytes.len, condition(l),
+			      l->etag, &meta);
+	if (err < 0)
+		return err;
+	memcpy(l->etag, meta.etag, sizeof(l->etag));
+	pthread_mutex_lock(&l->lock);
+	l->valid_until_ns = sent_ns + safe_ns(l);
+	pthread_mutex_unlock(&l->lock);
 	return 0;
 }
 
-static int lease_new(const struct lease_config *config, struct lease **ret)
+void lease_settle(struct lease *l)
+{
+	l->config.clock->sleep_ms(l->config.clock, l->config.renew_ms / 2);
+}
+
+/* Whose is the object now? 0 with its etag if it is ours or gone; -L3_FENCED, and lost, if not. */
+static int look_again(struct lease *l)
+{
+	struct buf who CLEANUP(buf_release) = BUF_INIT;
+	struct lease_holder h;
+	int err = lease_fetch(l->config.store, &l->config.fs, &h, l->etag);
+
+	if (err == -ENOENT) {
+		l->etag[0] = '\0';
+		return 0;
+	}
+	/* What a newer levels3fs wrote is not ours. Damage may well be in our own. */
+	if (err == -L3_VERSION) {
+		set_lost(l);
+		return err_wrap(-L3_FENCED, "the lease was taken over");
+	}
+	if (err < 0 || lease_is_ours(l, &h))
+		return err;
+	set_lost(l);
+	lease_describe(&h, &who);
+	return err_note(-L3_FENCED, "the lease was taken over (epoch %llu) by %s",
+			(unsigned long long)h.epoch, buf_cstr(&who));
+}
+
+/*
+ * By if-match. The answer to an earlier write may have been lost, then the etag we know is old
+ * though the object is ours; and an object deleted by somebody is made again, unless another holder
+ * was faster.
+ */
+static int write_checked(struct lease *l, bool released)
+{
+	int err = -L3_PRECONDITION;
+
+	for (int i = 0; i < WRITE_TRIES; i++) {
+		err = lease_put(l, released);
+		if (err != -L3_PRECONDITION && err != -ENOENT)
+			return err;
+		err = look_again(l);
+		if (err < 0)
+			return err;
+	}
+	return err_note(-L3_SERVER,
+			"object " LEASE_KEY
+			": the store refused to replace it although its etag was the right one");
+}
+
+static bool is_valid(struct lease *l)
+{
+	bool valid;
+
+	pthread_mutex_lock(&l->lock);
+	valid = !l->lost && !l->released && now_ns(l) < l->valid_until_ns;
+	pthread_mutex_unlock(&l->lock);
+	return valid;
+}
+
+/* Without conditions: look, write, and if that came after our time, look once more after a while.
+ */
+static int write_by_time(struct lease *l, bool released)
+{
+	uint64_t until, before;
+	int err = look_again(l);
+
+	if (err < 0)
+		return err;
+	pthread_mutex_lock(&l->lock);
+	before = l->valid_until_ns;
+	pthread_mutex_unlock(&l->lock);
+	err = lease_put(l, released);
+	if (err < 0 || now_ns(l) < before)
+		return err;
+	pthread_mutex_lock(&l->lock);
+	until = l->valid_until_ns;
+	l->valid_until_ns = 0;
+	pthread_mutex_unlock(&l->lock);
+	lease_settle(l);
+	err = look_again(l);
+	if (err < 0)
+		return err;
+	pthread_mutex_lock(&l->lock);
+	l->valid_until_ns = until;
+	pthread_mutex_unlock(&l->lock);
+	return 0;
+}
+
+static int write_now(struct lease *l, bool released)
+{
+	return l->config.time_only ? write_by_time(l, released) : write_checked(l, released);
+}
+
+/* ---- holding ---- */
+
+int lease_new(const struct lease_config *config, struct lease **ret)
 {
 	struct lease *l = calloc(1, sizeof(*l));
 
 	if (!l)
 		return -ENOMEM;
 	l->config = *config;
-	l->config.store = store_ref(config->store);
 	if (!l->config.clock)
 		l->config.clock = &clock_system;
+	l->mountpoint = strdup(config->mountpoint ? config->mountpoint : "");
+	if (!l->mountpoint) {
+		free(l);
+		return -ENOMEM;
+	}
+	l->config.store = store_ref(config->store);
+	l->secret = random_u64();
 	pthread_mutex_init(&l->lock, NULL);
 	cond_init(&l->changed);
-	l->self.duration_ms = config->duration_ms;
-	lease_describe_self(&l->self, config->mountpoint);
-	l->config.mountpoint = NULL; /* the caller's string; self has a copy */
-	*ret = l;
-	return 0;
-}
-
-int lease_acquire(const struct lease_config *config, struct lease **ret, struct lease_holder *ret_holder)
-{
-	struct watch w = { 0 };
-	struct lease *l;
-	int err = check_config(config);
-
-	if (err >= 0)
-		err = lease_new(config, &l);
-	if (err < 0)
-		return err;
-	do {
-		err = wait_for_turn(l, &w, ret_holder);
-		if (err >= 0 && w.present && config->create)
-			err = err_note(-EEXIST, "a lease object is there already");
-		if (err >= 0)
-			err = try_take(l, &w);
-		/* Lost a race: look again; the winner is alive now. */
-	} while (err == -L3_PRECONDITION);
-	if (err < 0) {
-		lease_free(l);
-		return err;
-	}
 	*ret = l;
 	return 0;
 }
 
 uint64_t lease_epoch(const struct lease *l)
 {
-	return l->self.epoch;
-}
+	struct lease *mutable = (struct lease *)l; /* for the lock only */
+	uint64_t epoch;
 
-/* ---- losing ------------------------------------------------------------------------------------------ */
-
-void lease_mark_lost(struct lease *l)
-{
-	bool tell;
-
-	pthread_mutex_lock(&l->lock);
-	l->lost = true;
-	tell = !l->told;
-	l->told = true;
-	pthread_cond_broadcast(&l->changed);
-	pthread_mutex_unlock(&l->lock);
-	if (tell && l->config.on_lost)
-		l->config.on_lost(l->config.ctx);
-}
-
-static int is_lost(struct lease *l, const struct lease_holder *by)
-{
-	struct buf who CLEANUP(buf_release) = BUF_INIT;
-
-	lease_describe(by, &who);
-	lease_mark_lost(l);
-	return err_note(-L3_FENCED, "taken over by %s (epoch %llu, ours was %llu)", buf_cstr(&who),
-			(unsigned long long)by->epoch, (unsigned long long)l->self.epoch);
-}
-
-/* Same process, same epoch: written by us, whichever of our writes it was. */
-static bool is_ours(const struct lease *l, const struct lease_holder *h)
-{
-	return h->epoch == l->self.epoch && !h->released && h->pid == l->self.pid &&
-	       h->pid_start == l->self.pid_start && h->since_real_ns == l->self.since_real_ns &&
-	       strcmp(h->boot_id, l->self.boot_id) == 0;
-}
-
-int lease_confirm(struct lease *l)
-{
-	struct lease_holder seen;
-	struct store_meta meta;
-	int err = lease_fetch(l->config.store, &l->config.fs, &seen, &meta);
-
-	if (err < 0)
-		return err;
-	if (!is_ours(l, &seen))
-		return is_lost(l, &seen);
-	return 0;
-}
-
-/* ---- renewing ------------------------------------------------------------------------------------------ */
-
-/* The object is not as we left it: still ours by another of our writes, gone, or somebody else's. */
-static int renew_after_surprise(struct lease *l, uint64_t *sent, struct store_meta *meta)
-{
-	struct lease_holder seen;
-	int err = lease_fetch(l->config.store, &l->config.fs, &seen, meta);
-
-	if (err == -ENOENT)
-		return write_record(l, STORE_CREATE, NULL, sent, meta);
-	if (err < 0)
-		return err;
-	if (!is_ours(l, &seen))
-		return is_lost(l, &seen);
-	return write_record(l, STORE_MATCH, meta->etag, sent, meta);
-}
-
-int lease_renew(struct lease *l)
-{
-	struct store_meta meta;
-	uint64_t sent = 0;
-	char etag[STORE_ETAG_MAX];
-	int err;
-
-	if (lease_lost(l))
-		return -L3_FENCED;
-	begin_write(l);
-	memcpy(etag, l->etag, sizeof(etag));
-	l->self.renewals++;
-	err = write_record(l, STORE_MATCH, etag, &sent, &meta);
-	if (err == -L3_PRECONDITION || err == -ENOENT)
-		err = renew_after_surprise(l, &sent, &meta);
-	end_write(l);
-	if (err >= 0)
-		note_success(l, sent, &meta);
-	pthread_mutex_unlock(&l->lock);
-	return err;
-}
-
-static void *renewal_thread(void *arg)
-{
-	struct lease *l = arg;
-	uint64_t pause = l->config.renew_ms;
-
-	pthread_mutex_lock(&l->lock);
-	while (!l->stopping && !l->lost) {
-		int err;
-
-		if (cond_wait_ms(&l->changed, &l->lock, pause) && (l->stopping || l->lost))
-			break;
-		pthread_mutex_unlock(&l->lock);
-		err = lease_renew(l);
-		pthread_mutex_lock(&l->lock);
-		pause = err < 0 ? min_u64(RETRY_RENEW_MS, l->config.renew_ms) : l->config.renew_ms;
-		if (err < 0 && !l->lost)
-			log_debug("lease renewal failed: %s", err_last_note());
-	}
-	pthread_mutex_unlock(&l->lock);
-	return NULL;
-}
-
-int lease_start(struct lease *l)
-{
-	sigset_t all, before;
-	int err;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&l->thread, NULL, renewal_thread, l);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	l->running = err == 0;
-	return -err;
-}
-
-static void stop_thread(struct lease *l)
-{
-	pthread_mutex_lock(&l->lock);
-	l->stopping = true;
-	pthread_cond_broadcast(&l->changed);
-	pthread_mutex_unlock(&l->lock);
-	if (l->running)
-		pthread_join(l->thread, NULL);
-	l->running = false;
+	pthread_mutex_lock(&mutable->lock);
+	epoch = l->epoch;
+	pthread_mutex_unlock(&mutable->lock);
+	return epoch;
 }
 
 int lease_raise(struct lease *l, uint64_t epoch)
 {
-	struct store_meta meta;
-	char etag[STORE_ETAG_MAX];
-	uint64_t sent;
-	int err;
+	uint64_t before;
+	int err = begin(l);
 
-	if (epoch <= l->self.epoch)
-		return 0;
-	begin_write(l);
-	l->self.epoch = epoch;
-	memcpy(etag, l->etag, sizeof(etag));
-	err = write_record(l, STORE_MATCH, etag, &sent, &meta);
-	end_write(l);
-	if (err >= 0)
-		note_success(l, sent, &meta);
-	pthread_mutex_unlock(&l->lock);
-	if (err != -L3_PRECONDITION)
+	if (err < 0)
 		return err;
-	lease_mark_lost(l);
-	return err_note(-L3_FENCED, "somebody else took the lease at the same time");
+	pthread_mutex_lock(&l->lock);
+	before = l->epoch;
+	if (epoch > before)
+		l->epoch = epoch;
+	pthread_mutex_unlock(&l->lock);
+	if (epoch < before)
+		err = err_note(-EINVAL, "epochs only grow: %llu after %llu",
+			       (unsigned long long)epoch, (unsigned long long)before);
+	else if (epoch > before)
+		err = write_now(l, false);
+	end(l);
+	tell_lost(l);
+	return err;
 }
 
-/* ---- asking ------------------------------------------------------------------------------------------ */
+/* A deleted object says nothing about who should write: it is made again. */
+int lease_confirm(struct lease *l)
+{
+	int err = begin(l);
+
+	if (err < 0)
+		return err;
+	err = look_again(l);
+	if (err >= 0 && !l->etag[0])
+		err = write_now(l, false);
+	end(l);
+	tell_lost(l);
+	return err;
+}
+
+/* Bad news once the time has run out, good news after it; both once. */
+static void report(struct lease *l, int err)
+{
+	bool bad = err < 0 && err != -L3_FENCED && !is_valid(l);
+	bool changed;
+
+	if (err < 0 && !bad)
+		return;
+	pthread_mutex_lock(&l->lock);
+	changed = l->overdue_noticed != bad;
+	l->overdue_noticed = bad;
+	pthread_mutex_unlock(&l->lock);
+	if (!changed)
+		return;
+	if (bad)
+		notify(&l->config.notifier, LOG_L_WARN,
+		       "the lease could not be renewed in time, writes wait until it is: %s",
+		       err_last_note());
+	else
+		notify(&l->config.notifier, LOG_L_INFO, "the lease is renewed again");
+}
+
+int lease_renew(struct lease *l)
+{
+	int err = begin(l);
+
+	if (err == -L3_FENCED)
+		tell_lost(l);
+	if (err < 0)
+		return err;
+	err = write_now(l, false);
+	end(l);
+	report(l, err);
+	tell_lost(l);
+	return err;
+}
 
 bool lease_valid(struct lease *l)
 {
-	bool valid;
-
-	pthread_mutex_lock(&l->lock);
-	valid = !l->lost && now_ms(l) < l->deadline_ms;
-	pthread_mutex_unlock(&l->lock);
-	return valid;
+	return is_valid(l);
 }
 
 bool lease_lost(struct lease *l)
@@ -422,17 +385,126 @@ bool lease_lost(struct lease *l)
 	return lost;
 }
 
-int lease_wait(struct lease *l)
+void lease_mark_lost(struct lease *l)
 {
+	set_lost(l);
+	tell_lost(l);
+}
+
+/* ---- the renewal thread ---- */
+
+static bool ended(const struct lease *l)
+{
+	return l->stopping || l->lost;
+}
+
+/* Sleeps until it is time. Who waits for the lease may hurry a renewal, but not a retry. */
+static void wait_turn(struct lease *l, uint64_t ms, bool may_hurry)
+{
+	uint64_t due = now_ns(l) + ms * NS_PER_MS;
+
+	while (!ended(l) && !(may_hurry && l->hurry)) {
+		uint64_t now = now_ns(l);
+
+		if (now >= due)
+			break;
+		(void)cond_wait_ms(&l->changed, &l->lock, (due - now + NS_PER_MS - 1) / NS_PER_MS);
+	}
+	l->hurry = false;
+}
+
+static void *renew_thread(void *arg)
+{
+	struct lease *l = arg;
 	int err = 0;
 
+	(void)pthread_setname_np(pthread_self(), "lease");
 	pthread_mutex_lock(&l->lock);
-	while (!l->lost && !l->cancelled && now_ms(l) >= l->deadline_ms)
-		pthread_cond_wait(&l->changed, &l->lock);
+	for (;;) {
+		wait_turn(l, err < 0 ? retry_ms(l) : l->config.renew_ms, err >= 0);
+		if (ended(l))
+			break;
+		pthread_mutex_unlock(&l->lock);
+		err = lease_renew(l);
+		if (err < 0)
+			log_debug("lease: %s", err_last_note());
+		pthread_mutex_lock(&l->lock);
+	}
+	pthread_mutex_unlock(&l->lock);
+	tell_lost(l);
+	return NULL;
+}
+
+int lease_start(struct lease *l)
+{
+	sigset_t all, before;
+	int err;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the main thread's business */
+	pthread_mutex_lock(&l->lock);		     /* l->thread is set before the thread looks */
+	err = pthread_create(&l->thread, NULL, renew_thread, l);
+	l->threaded = err == 0;
+	pthread_mutex_unlock(&l->lock);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return err == 0 ? 0 : err_note(-err, "cannot start the lease's renewal thread");
+}
+
+static void stop_thread(struct lease *l)
+{
+	bool join;
+
+	pthread_mutex_lock(&l->lock);
+	l->stopping = true;
+	join = l->threaded;
+	pthread_cond_broadcast(&l->changed);
+	pthread_mutex_unlock(&l->lock);
+	if (!join)
+		return;
+	pthread_join(l->thread, NULL);
+	pthread_mutex_lock(&l->lock);
+	l->threaded = false;
+	pthread_mutex_unlock(&l->lock);
+}
+
+/* ---- waiting ---- */
+
+static int wait_result(struct lease *l)
+{
 	if (l->lost)
-		err = err_note(-L3_FENCED, "the lease was taken over");
-	else if (l->cancelled)
-		err = err_note(-ECANCELED, "cancelled while waiting for the lease to be renewed");
+		return err_note(-L3_FENCED, "the lease is lost to another mount");
+	if (l->cancelled)
+		return err_note(-ECANCELED, "gave up waiting for the lease");
+	if (l->released || l->stopping)
+		return err_note(-L3_CLOSED, "the lease is being given back");
+	return now_ns(l) < l->valid_until_ns ? 0 : 1;
+}
+
+/* Before lease_start, who waits renews. */
+static void renew_here(struct lease *l)
+{
+	int err = lease_renew(l);
+
+	if (err < 0 && err != -L3_FENCED)
+		l->config.clock->sleep_ms(l->config.clock, retry_ms(l));
+}
+
+int lease_wait(struct lease *l)
+{
+	int err;
+
+	pthread_mutex_lock(&l->lock);
+	while ((err = wait_result(l)) > 0) {
+		if (l->threaded) {
+			l->hurry = true;
+			pthread_cond_broadcast(&l->changed);
+			pthread_cond_wait(&l->changed, &l->lock);
+			continue;
+		}
+		pthread_mutex_unlock(&l->lock);
+		renew_here(l);
+		pthread_mutex_lock(&l->lock);
+	}
 	pthread_mutex_unlock(&l->lock);
 	return err;
 }
@@ -445,23 +517,23 @@ void lease_cancel(struct lease *l)
 	pthread_mutex_unlock(&l->lock);
 }
 
-/* ---- leaving ------------------------------------------------------------------------------------------ */
+/* ---- the end ---- */
 
 int lease_release(struct lease *l)
 {
-	struct store_meta meta;
-	uint64_t sent;
 	int err;
 
 	stop_thread(l);
-	if (lease_lost(l))
-		return -L3_FENCED;
-	if (l->self.released)
-		return 0;
-	l->self.released = true;
-	err = write_record(l, STORE_MATCH, l->etag, &sent, &meta);
-	if (err == -L3_PRECONDITION)
-		return err_note(-L3_FENCED, "the lease was taken over before it could be released");
+	err = begin(l);
+	if (err < 0)
+		return err;
+	/* Not valid from here on, whatever becomes of the request. */
+	pthread_mutex_lock(&l->lock);
+	l->released = true;
+	pthread_mutex_unlock(&l->lock);
+	err = write_now(l, true);
+	end(l);
+	tell_lost(l);
 	return err;
 }
 
@@ -473,5 +545,6 @@ void lease_free(struct lease *l)
 	store_unref(l->config.store);
 	pthread_mutex_destroy(&l->lock);
 	pthread_cond_destroy(&l->changed);
+	free(l->mountpoint);
 	free(l);
 }

@@ -43,15 +43,20 @@ struct lease_config {
 	uint64_t duration_ms;	/* 30 s */
 	uint64_t renew_ms;	/* 10 s; must be less than half of duration: else -L3_BAD_OPTION */
 	uint64_t wait_ms;	/* how long to wait for somebody else's lease; 0: refuse at once */
-	bool create;		/* mkfs: the object must not exist; otherwise it may be missing (warned) */
-	bool time_only;		/* -o lease_only: the store ignores conditions; guard by time alone */
-	struct clock *clock;
+	bool create;		/* mkfs: there should be no object yet; otherwise a missing one is warned of.
+				   One left by an interrupted mkfs is taken over like any other */
+	/* -o lease_only, for stores that ignore conditions: looks, writes, waits renew_ms / 2, and looks
+	 * whether the object is still its own. Two that begin within that time don't both hold it; a
+	 * machine that stands still between its look and its write may overwrite another's. */
+	bool time_only;
+	struct clock *clock; /* NULL: the system's */
 	struct notifier notifier;
 	/* Called while waiting, about once a second, so that a person sees progress. May be NULL.
 	 * Nonzero return stops waiting with -EINTR. */
 	int (*on_wait)(void *ctx, const struct lease_holder *holder, uint64_t waited_ms);
 	void *ctx;
-	/* Called once, from the renewal thread, when the lease is lost for good. */
+	/* Called once, when the lease is lost for good: from the renewal thread if there is one, else
+	 * from the thread that found out. */
 	void (*on_lost)(void *ctx);
 };
 
@@ -63,14 +68,17 @@ struct lease_config {
 int lease_acquire(const struct lease_config *config, struct lease **ret,
 		  struct lease_holder *ret_holder);
 uint64_t lease_epoch(const struct lease *l);
-/* Moves to a higher epoch (the chain had seen one, the lease object was lost or reset). */
+/* Moves to a higher epoch (the chain had seen one, the lease object was lost or reset). 0; -EINVAL for a
+ * lower one; -L3_FENCED when somebody else holds it; store errors (try again). */
 int lease_raise(struct lease *l, uint64_t epoch);
-/* Reads the object again: 0 if it is still ours, else -L3_FENCED (and lost from now on). */
+/* Reads the object again: 0 if it is still ours, -L3_FENCED (and lost from now on) if somebody else's,
+ * store errors. A deleted one is made again first, unless somebody else is faster. */
 int lease_confirm(struct lease *l);
 
 /* Starts renewing in a thread. */
 int lease_start(struct lease *l);
-/* One step of the renewal, for tests without a thread: renews now. */
+/* One step of the renewal: renews now. 0; -L3_FENCED; -L3_CLOSED after the release; any other error may
+ * pass, whatever it is. */
 int lease_renew(struct lease *l);
 /* True while no other host can have taken over, by our clock. Cheap. */
 bool lease_valid(struct lease *l);
@@ -78,7 +86,8 @@ bool lease_valid(struct lease *l);
 bool lease_lost(struct lease *l);
 /* The chain met a newer epoch: same as if the renewal had. */
 void lease_mark_lost(struct lease *l);
-/* Waits until valid (renewed). 0, -L3_FENCED when lost, -ECANCELED after lease_cancel. */
+/* Waits until valid (renewed), before lease_start by renewing itself. 0, -L3_FENCED when lost, -ECANCELED
+ * after lease_cancel, -L3_CLOSED when being released. */
 int lease_wait(struct lease *l);
 void lease_cancel(struct lease *l);
 /* Stops renewing and marks the object released if it is still ours, so that the next mount need not

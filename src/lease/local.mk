@@ -1,3 +1,3 @@
 noinst_LTLIBRARIES += liblease.la
-liblease_la_SOURCES = src/lease/lease.h src/lease/record.h src/lease/record.c src/lease/lease.c \
-	src/lease/probe.c
+liblease_la_SOURCES = src/lease/lease.h src/lease/internal.h src/lease/lease.c \
+	src/lease/acquire.c src/lease/record.c src/lease/process.c src/lease/probe.c

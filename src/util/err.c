@@ -70,6 +70,15 @@ bool err_is_transient(int err)
 	}
 }
 
+/* As much of text as there is room for. */
+static void set_note(const char *text)
+{
+	size_t len = strnlen(text, NOTE_BYTES - 1);
+
+	memcpy(note, text, len);
+	note[len] = '\0';
+}
+
 int err_note(int err, const char *fmt, ...)
 {
 	char text[NOTE_BYTES]; /* the arguments may contain the present note */
@@ -78,7 +87,7 @@ int err_note(int err, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	memcpy(note, text, sizeof(note));
+	set_note(text);
 	return err;
 }
 
@@ -94,7 +103,7 @@ int err_wrap(int err, const char *fmt, ...)
 	if (n >= 0 && n < NOTE_BYTES)
 		(void)snprintf(text + n, sizeof(text) - (size_t)n, ": %s",
 			       note[0] ? note : err_text(err));
-	memcpy(note, text, sizeof(note) - 1);
+	set_note(text);
 	return err;
 }
 

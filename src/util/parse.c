@@ -30,7 +30,8 @@ int parse_u64(const char *s, uint64_t *ret)
 	return 0;
 }
 
-/* A plain decimal number with at most one dot; *ret_rest is what follows it. Exact for whole ones. */
+/* A plain decimal number with at most one dot; *ret_rest is what follows it. Exact for whole ones.
+ */
 static int parse_decimal(const char *s, uint64_t *ret_whole, double *ret_fraction,
 			 const char **ret_rest)
 {
@@ -40,9 +41,11 @@ static int parse_decimal(const char *s, uint64_t *ret_whole, double *ret_fractio
 	if (!isdigit((unsigned char)*s))
 		return -EINVAL;
 	for (; isdigit((unsigned char)*s); s++) {
-		if (whole > (UINT64_MAX - 9) / 10)
+		uint64_t digit = (uint64_t)(*s - '0');
+
+		if (whole > (UINT64_MAX - digit) / 10)
 			return -ERANGE;
-		whole = whole * 10 + (uint64_t)(*s - '0');
+		whole = whole * 10 + digit;
 	}
 	if (*s == '.') {
 		s++;
@@ -59,9 +62,11 @@ static int parse_decimal(const char *s, uint64_t *ret_whole, double *ret_fractio
 
 static int scale(uint64_t whole, double fraction, uint64_t unit, uint64_t *ret)
 {
-	if (unit && whole > (UINT64_MAX - unit) / unit)
+	uint64_t part = (uint64_t)(fraction * (double)unit + 0.5);
+
+	if (whole > (UINT64_MAX - part) / unit)
 		return -ERANGE;
-	*ret = whole * unit + (uint64_t)(fraction * (double)unit + 0.5);
+	*ret = whole * unit + part;
 	return 0;
 }
 
@@ -94,8 +99,8 @@ int parse_duration_ms(const char *s, uint64_t *ret_ms)
 	static const struct {
 		const char *suffix;
 		uint64_t ms;
-	} units[] = { { "", 1000 }, { "s", 1000 }, { "ms", 1 }, { "m", 60000 }, { "min", 60000 },
-		      { "h", 3600000 }, { "d", 86400000 } };
+	} units[] = { { "", 1000 },	{ "s", 1000 },	  { "ms", 1 },	    { "m", 60000 },
+		      { "min", 60000 }, { "h", 3600000 }, { "d", 86400000 } };
 	uint64_t whole;
 	double fraction;
 	const char *rest;

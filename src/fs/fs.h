@@ -78,8 +78,15 @@ void fs_config_release(struct fs_config *c);
  * 0; -L3_BAD_OPTION with a note that names option, value, range and, for an unknown name, the
  * nearest known one; -ENOENT-like "not one of ours" is -ENOTSUP, so that callers may try theirs. */
 int fs_config_set(struct fs_config *c, const char *name, const char *value);
+/* A list as after -o: "a,b=c,d". A comma or backslash within a value is written with a backslash before
+ * it. `other` (may be NULL) sees each one first, and answers -ENOTSUP for what is not its own; the
+ * answer is that for unknown options, too. Stops at the first error. */
+typedef int (*fs_option_fn)(void *ctx, const char *name, const char *value);
+int fs_config_parse(struct fs_config *c, const char *list, fs_option_fn other, void *ctx);
 /* Whole-config checks (renew < lease/2, …). */
 int fs_config_check(const struct fs_config *c);
+/* What a person can do about an error of fs_open or fs_format, naming options; NULL: nothing to say. */
+const char *fs_error_hint(int err);
 
 struct fs_option_info {
 	const char *name;

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The control socket of a mount: an abstract unix socket "levels3fs/MAJOR:MINOR/PID". */
+#include "util/ctl.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define NAME_PREFIX "levels3fs/"
+#define PATIENCE_S 5
+#define ASK_MS 2000
+
+/* ---- names
+ * ---------------------------------------------------------------------------------------- */
+
+static socklen_t address(const char *name, struct sockaddr_un *ret)
+{
+	size_t len = strlen(name);
+
+	memset(ret, 0, sizeof(*ret));
+	ret->sun_family = AF_UNIX;
+	if (len > sizeof(ret->sun_path) - 1)
+		len = sizeof(ret->sun_path) - 1;
+	memcpy(ret->sun_path + 1, name, len); /* the leading NUL makes it abstract */
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len);
+}
+
+static int peer(int fd, struct ucred *ret)
+{
+	socklen_t len = sizeof(*ret);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ret, &len) < 0 ? -errno : 0;
+}
+
+static void be_impatient(int fd)
+{
+	struct timeval patience = { .tv_sec = PATIENCE_S };
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+}
+
+/* ---- the daemon's side
+ * ------------------------------------------------------------------------------ */
+
+int ctl_listen(unsigned major, unsigned minor, int *ret_fd)
+{
+	struct sockaddr_un addr;
+	char name[96];
+	socklen_t len;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	(void)snprintf(name, sizeof(name), NAME_PREFIX "%u:%u/%ld", major, minor, (long)getpid());
+	len = address(name, &addr);
+	if (bind(fd, (struct sockaddr *)&addr, len) < 0 || listen(fd, 16) < 0) {
+		int err = -errno;
+
+		(void)close(fd);
+		return err;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+int ctl_accept(int listener, int *ret_fd)
+{
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	struct ucred who;
+
+	if (fd < 0)
+		return -errno;
+	if (peer(fd, &who) < 0 || (who.uid != 0 && who.uid != geteuid())) {
+		(void)close(fd);
+		return -EACCES;
+	}
+	be_impatient(fd);
+	*ret_fd = fd;
+	return 0;
+}
+
+/* ---- the client's side
+ * ------------------------------------------------------------------------------ */
+
+/* Takes fd over only with result 0. */
+static int connect_name(const char *name, const uid_t *owner, int *ret_fd, pid_t *ret_pid)
+{
+	int fd CLEANUP(close_fd) = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un addr;
+	struct ucred who;
+	socklen_t len = address(name, &addr);
+
+	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, len) < 0 || peer(fd, &who) < 0)
+		return -errno;
+	/* Anybody may take a name; only root or the mount's owner is believed. */
+	if (who.uid != 0 && who.uid != (owner ? *owner : geteuid()))
+		return -EACCES;
+	if (geteuid() != 0 && geteuid() != who.uid)
+		return -EACCES;
+	if (ret_pid)
+		*ret_pid = who.pid;
+	*ret_fd = fd;
+	fd = -1;
+	return 0;
+}
+
+/* calls attempt for the name of each levels3fs socket until it returns other than -ENOENT. */
+static int each_name(int (*attempt)(const char *name, void *ctx), void *ctx)
+{
+	FILE *f = fopen("/proc/net/unix", "re");
+	char line[512];
+	int err = -ENOENT;
+
+	if (!f)
+		return -ENOENT;
+	while (err == -ENOENT && fgets(line, sizeof(line), f)) {
+		char *name = strstr(line, " @" NAME_PREFIX);
+
+		if (!name)
+			continue;
+		name += 2;
+		name[strcspn(name, "\n")] = '\0';
+		err = attempt(name, ctx);
+	}
+	(void)fclose(f);
+	return err;
+}
+
+struct wanted {
+	const char *prefix; /* of the name, or */
+	const char *dir;    /* the mountpoint */
+	const uid_t *owner;
+	int fd;
+	pid_t pid;
+	bool denied;
+};
+
+static int attempt_mount(const char *name, void *ctx)
+{
+	struct wanted *w = ctx;
+	int err;
+
+	if (strncmp(name, w->prefix, strlen(w->prefix)) != 0)
+		return -ENOENT;
+	err = connect_name(name, w->owner, &w->fd, &w->pid);
+	w->denied = w->denied || err == -EACCES;
+	return err < 0 ? -ENOENT : 0;
+}
+
+static bool has_dir(const char *name, const char *dir)
+{
+	struct ctl_reader r = { .fd = -1 };
+	char line[CTL_LINE_MAX];
+	bool same;
+
+	if (connect_name(name, NULL, &r.fd, NULL) < 0)
+		return false;
+	same = ctl_write(r.fd, "mountpoint") >= 0 && ctl_read(&r, line, ASK_MS) > 0 &&
+	       strcmp(line, dir) == 0;
+	(void)close(r.fd);
+	return same;
+}
+
+static int attempt_dir(const char *name, void *ctx)
+{
+	struct wanted *w = ctx;
+
+	if (!has_dir(name, w->dir))
+		return -ENOENT;
+	return connect_name(name, NULL, &w->fd, &w->pid) < 0 ? -ENOENT : 0;
+}
+
+static int found(int err, const struct wanted *w, int *ret_fd, pid_t *ret_pid)
+{
+	if (err < 0)
+		return w->denied ? -EACCES : err;
+	*ret_fd = w->fd;
+	if (ret_pid)
+		*ret_pid = w->pid;
+	return 0;
+}
+
+int ctl_connect(const struct ctl_mount *m, int *ret_fd, pid_t *ret_pid)
+{
+	char prefix[96];
+	struct wanted w = { .prefix = prefix, .owner = &m->owner, .fd = -1 };
+
+	(void)snprintf(prefix, sizeof(prefix), NAME_PREFIX "%u:%u/", m->major, m->minor);
+	return found(each_name(attempt_mount, &w), &w, ret_fd, ret_pid);
+}
+
+int ctl_connect_by_dir(const char *dir, int *ret_fd, pid_t *ret_pid)
+{
+	struct wanted w = { .dir = dir, .fd = -1 };
+
+	return found(each_name(attempt_dir, &w), &w, ret_fd, ret_pid);
+}
+
+/* ---- lines
+ * ------------------------------------------------------------------------------------------ */
+
+int ctl_write(int fd, const char *fmt, ...)
+{
+	char line[CTL_LINE_MAX];
+	size_t len, sent = 0;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(line, sizeof(line) - 1, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return -EINVAL;
+	len = (size_t)n < sizeof(line) - 2 ? (size_t)n : sizeof(line) - 2;
+	for (size_t i = 0; i < len; i++)
+		if (line[i] == '\n')
+			line[i] = ' ';
+	line[len++] = '\n';
+	while (sent < len) {
+		ssize_t done = send(fd, line + sent, len - sent, MSG_NOSIGNAL);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return -errno;
+		sent += (size_t)done;
+	}
+	return 0;
+}
+
+static bool take_line(struct ctl_reader *r, char out[CTL_LINE_MAX])
+{
+	char *end = memchr(r->data, '\n', r->len);
+	size_t len;
+
+	if (!end)
+		return false;
+	len = (size_t)(end - r->data);
+	memcpy(out, r->data, len);
+	out[len] = '\0';
+	r->len -= len + 1;
+	memmove(r->data, end + 1, r->len);
+	return true;
+}
+
+int ctl_read(struct ctl_reader *r, char out[CTL_LINE_MAX], int timeout_ms)
+{
+	while (!take_line(r, out)) {
+		struct pollfd p = { .fd = r->fd, .events = POLLIN };
+		ssize_t n;
+
+		if (r->len == sizeof(r->data))
+			return -EPROTO;
+		n = poll(&p, 1, timeout_ms ? timeout_ms : -1);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -ETIMEDOUT;
+		n = recv(r->fd, r->data + r->len, sizeof(r->data) - r->len, 0);
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n <= 0)
+			return n < 0 && errno != ECONNRESET ? -errno : 0;
+		r->len += (size_t)n;
+	}
+	return 1;
+}

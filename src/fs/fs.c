@@ -13,6 +13,9 @@
 
 #define RETRY_MAX_DELAY_MS 10000
 #define FOREVER_MAX_DELAY_MS 15000
+#define EMBED_BYTES (128 * KIB) /* a commit carries up to this much file data itself */
+#define UPLOAD_THREADS 4
+#define READ_THREADS 8
 
 /* How mem_limit is divided. Dirty bytes and segments under way get what the fixed parts leave. */
 struct memory_plan {
@@ -252,7 +255,10 @@ static int open_data(struct fs *fs)
 		.cache = fs->cache,
 		.fs = fs->super.uuid,
 		.epoch = fs->read_only ? 0 : db_epoch(fs->db),
-		.segment_bytes = fs->config.segment_bytes,
+		.segment_bytes = or_default(fs->config.segment_bytes, 16 * MIB),
+		.embed_bytes = EMBED_BYTES,
+		.upload_threads = UPLOAD_THREADS,
+		.read_threads = READ_THREADS,
 		.compress = fs->config.compress,
 		.budget = &fs->budget,
 		.on_durable = flush_segment_durable,
@@ -372,10 +378,12 @@ static void fs_free(struct fs *fs)
 	clean_stop(fs);
 	orphan_stop(fs);
 	flush_stop(fs);
-	data_cancel(fs->data);
+	if (fs->data)
+		data_cancel(fs->data);
+	db_close(fs->db); /* its commits and checkpoints use data */
 	data_close(fs->data);
+	flush_free(fs);
 	pool_free(fs->workers);
-	db_close(fs->db);
 	cache_close(fs->cache);
 	lease_free(fs->lease);
 	close_stores(fs);
@@ -560,8 +568,11 @@ int fs_format(const char *url, const struct fs_config *config)
 		uuid_make(&fs->super.uuid);
 		err = super_create(fs->store, &fs->super);
 	}
-	if (err >= 0)
+	if (err >= 0) {
 		err = super_read(fs->store, true, &fs->super, &super_bytes);
+		if (err == -L3_NOT_LEVELS3 && fs->super.state == SUPER_FORMATTING)
+			err = 0; /* that is what we are here for */
+	}
 	if (err >= 0)
 		err = fill_new(fs, &super_bytes);
 	if (err < 0) {
@@ -637,8 +648,8 @@ int fs_close(struct fs *fs, void (*progress)(void *ctx, uint64_t bytes_left), vo
 		return 0;
 	if (!fs->read_only) {
 		clean_stop(fs);
-		orphan_stop(fs);
 		err = drain(fs, progress, ctx);
+		orphan_stop(fs); /* not before: flushing may wait for a trim */
 		flush_stop(fs);
 		if (err >= 0)
 			err = lease_release(fs->lease);

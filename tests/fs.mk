@@ -1,0 +1,10 @@
+check_PROGRAMS += tests/fs_keys tests/fs_namespace tests/fs_listing
+tests_fs_keys_SOURCES = tests/fs_keys.c
+tests_fs_keys_LDADD = $(FS_LIBS)
+nodist_EXTRA_tests_fs_keys_SOURCES = dummy.cc
+tests_fs_namespace_SOURCES = tests/fs_namespace.c tests/fs_fixture.h
+tests_fs_namespace_LDADD = $(FS_LIBS)
+nodist_EXTRA_tests_fs_namespace_SOURCES = dummy.cc
+tests_fs_listing_SOURCES = tests/fs_listing.c tests/fs_fixture.h
+tests_fs_listing_LDADD = $(FS_LIBS)
+nodist_EXTRA_tests_fs_listing_SOURCES = dummy.cc

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A filesystem in memory for tests of the fs room, and short forms of what they do with it.
+ */
+#ifndef LEVELS3_TESTS_FS_FIXTURE_H
+#define LEVELS3_TESTS_FS_FIXTURE_H
+
+#include "fs/fs.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HOUR_MS 3600000
+#define TEST_TIMEOUT_S 300
+
+static struct fs *fs; /* the one mounted */
+static struct fs_config config;
+static const struct fs_cred nobody = { 1000, 1000, 0 };
+
+/* Nothing happens in the background but on request. */
+static inline void quiet_config(void)
+{
+	fs_config_init(&config);
+	config.commit_ms = HOUR_MS;
+	ck_assert_int_eq(fs_config_set(&config, "cache_dir", "none"), 0);
+	config.cache_size_bytes = 16 * MIB;
+}
+
+static inline void must(int err, const char *what)
+{
+	ck_assert_msg(err >= 0, "%s: %d %s: %s", what, err, err_text(err), err_last_note());
+}
+
+static inline void open_fs(const char *url)
+{
+	must(fs_open(url, &config, &fs), "open");
+}
+
+static inline void make_fs(const char *url)
+{
+	quiet_config();
+	store_mem_drop(url);
+	must(fs_format(url, &config), "format");
+	open_fs(url);
+}
+
+static inline void close_fs(void)
+{
+	must(fs_close(fs, NULL, NULL), "close");
+	fs = NULL;
+}
+
+static inline void end_fs(const char *url)
+{
+	if (fs)
+		close_fs();
+	fs_config_release(&config);
+	store_mem_drop(url);
+}
+
+static inline void reopen_fs(const char *url)
+{
+	close_fs();
+	open_fs(url);
+}
+
+static inline void say_problem(void *ctx, const char *text)
+{
+	unsigned *said = ctx;
+
+	if ((*said)++ < 20)
+		(void)fprintf(stderr, "fsck: %s\n", text);
+}
+
+static inline struct fs_check_result check_fs(bool bytes)
+{
+	unsigned said = 0;
+	struct fs_check_options options = { .data = bytes, .problem = say_problem, .ctx = &said };
+	struct fs_check_result result;
+	int err = fs_check(fs, &options, &result);
+
+	must(err, "fsck");
+	ck_assert_uint_eq(result.problems, 0);
+	ck_assert_int_eq(err, 0);
+	return result;
+}
+
+static inline uint64_t make_file(uint64_t dir, const char *name)
+{
+	struct fs_attr attr;
+
+	must(fs_mknod(fs, dir, name, &nobody, S_IFREG | 0644, 0, &attr), name);
+	return attr.ino;
+}
+
+static inline uint64_t make_dir(uint64_t dir, const char *name)
+{
+	struct fs_attr attr;
+
+	must(fs_mkdir(fs, dir, name, &nobody, 0755, &attr), name);
+	return attr.ino;
+}
+
+/* 0 if there is no such name. */
+static inline uint64_t find(uint64_t dir, const char *name)
+{
+	struct fs_attr attr;
+	int err = fs_lookup(fs, dir, name, &attr);
+
+	if (err == -ENOENT)
+		return 0;
+	must(err, name);
+	return attr.ino;
+}
+
+static inline struct fs_attr attr_of(uint64_t ino)
+{
+	struct fs_attr attr;
+
+	must(fs_getattr(fs, ino, &attr), "getattr");
+	return attr;
+}
+
+static inline void write_at(uint64_t ino, const void *bytes, size_t len, uint64_t offset)
+{
+	struct fs_file *f;
+
+	must(fs_file_open(fs, ino, true, false, &f), "open file");
+	ck_assert_int_eq(fs_write(f, bytes, len, offset, false, false), (ssize_t)len);
+	fs_file_close(f);
+}
+
+static inline size_t read_at(uint64_t ino, void *bytes, size_t len, uint64_t offset)
+{
+	struct fs_file *f;
+	ssize_t got;
+
+	must(fs_file_open(fs, ino, false, false, &f), "open file");
+	got = fs_read(f, bytes, len, offset);
+	ck_assert_int_ge(got, 0);
+	fs_file_close(f);
+	return (size_t)got;
+}
+
+static inline int run_suite(Suite *s)
+{
+	SRunner *sr = srunner_create(s);
+	int failed;
+
+	srunner_run_all(sr, CK_ENV);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+#endif

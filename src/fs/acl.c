@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * acl: POSIX ACLs. The kernel enforces them; keeping them in step with the mode, and passing on default
- * ACLs, is the filesystem's part (FUSE_CAP_POSIX_ACL).
+ * acl: POSIX ACLs. The kernel enforces them; keeping them in step with the mode, and passing on
+ * default ACLs, is the filesystem's part (FUSE_CAP_POSIX_ACL).
  *
- * The form is the one of the xattrs system.posix_acl_access and _default (linux/posix_acl_xattr.h): a
- * 32-bit version, then entries of a 16-bit tag, 16-bit permissions and a 32-bit id, all little-endian.
- * Rules: POSIX 1003.1e draft 17; acl(5).
+ * The form is the one of the xattrs system.posix_acl_access and _default (linux/posix_acl_xattr.h):
+ * a 32-bit version, then entries of a 16-bit tag, 16-bit permissions and a 32-bit id, all
+ * little-endian. Rules: POSIX 1003.1e draft 17; acl(5).
  */
 #include "fs/names.h"
 

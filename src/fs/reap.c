@@ -43,8 +43,7 @@ int reap_claim(struct fs *fs, uint64_t ino, struct reap_inode *ret)
 	return 1;
 }
 
-/* ---- gathering
- * -------------------------------------------------------------------------------------- */
+/* ---- gathering ------------------------------------------------------------------------------- */
 
 struct spoils { /* what a batch takes away */
 	struct key *keys;
@@ -54,7 +53,8 @@ struct spoils { /* what a batch takes away */
 		uint64_t bytes;
 	} * refs;
 	size_t ref_count;
-	uint64_t bytes; /* of the inode at hand */
+	uint64_t bytes;	 /* of the inode at hand */
+	struct buf rest; /* the record of the last inode, if it is not finished: then all is full */
 };
 
 /* Every inode has at least its own record: so the bound is a soft one. */
@@ -69,6 +69,7 @@ static void spoils_release(struct spoils *s)
 {
 	free(s->keys);
 	free(s->refs);
+	buf_release(&s->rest);
 }
 
 static bool spoils_full(const struct spoils *s)
@@ -192,8 +193,7 @@ static int gather_tombstones(struct fs *fs, struct spoils *s, uint64_t ino)
 	return err < 0 ? err : !more;
 }
 
-/* ---- removing inodes
- * -------------------------------------------------------------------------------- */
+/* ---- removing inodes ------------------------------------------------------------------------- */
 
 /* What is known of the inode says which kinds of records it can have. */
 static int gather_inode(struct fs *fs, struct spoils *s, struct reap_inode *r)
@@ -216,21 +216,25 @@ static int gather_inode(struct fs *fs, struct spoils *s, struct reap_inode *r)
 	if (end < 0)
 		return end;
 	r->finished = end;
+	r->bytes = s->bytes;
 	pthread_mutex_lock(&i->lock);
 	i->attr.alloc_bytes -= s->bytes;
+	if (!r->finished)
+		inode_encode(&s->rest, &i->attr, i->stored_size);
 	pthread_mutex_unlock(&i->lock);
 	return 0;
 }
 
-static void put_rest(struct txn *t, const struct reap_inode *r)
+static void put_rest(struct txn *t, const struct spoils *s, const struct reap_inode *r)
 {
 	struct key k;
 
+	t->used_bytes -= (int64_t)r->bytes;
+	key_inode(&k, r->inode->ino);
 	if (!r->finished) {
-		txn_put_inode(t, r->inode);
+		txn_put(t, &k, &s->rest);
 		return;
 	}
-	key_inode(&k, r->inode->ino);
 	txn_delete(t, &k);
 	orphan_clear(t, r->inode->ino);
 	t->inodes--;
@@ -252,13 +256,8 @@ static int write_spoils(struct fs *fs, const struct spoils *s, const struct reap
 		txn_delete(&t, &s->keys[n]);
 	for (size_t n = 0; n < s->ref_count; n++)
 		txn_live(&t, s->refs[n].segment, -(int64_t)s->refs[n].bytes, 0);
-	for (size_t n = 0; n < count; n++) {
-		pthread_mutex_lock(&list[n].inode->lock);
-		put_rest(&t, &list[n]);
-		pthread_mutex_unlock(&list[n].inode->lock);
-	}
 	for (size_t n = 0; n < count; n++)
-		t.used_bytes -= (int64_t)list[n].bytes;
+		put_rest(&t, s, &list[n]);
 	return txn_commit(&t);
 }
 
@@ -270,20 +269,15 @@ int reap_batch(struct fs *fs, struct reap_inode *list, size_t count)
 
 	for (size_t k = 0; k < count; k++)
 		list[k].finished = false;
-	while (err >= 0 && n < count && !spoils_full(&s)) {
-		list[n].bytes = 0;
-		err = gather_inode(fs, &s, &list[n]);
-		list[n].bytes = s.bytes;
-		n++;
-	}
+	while (err >= 0 && n < count && !spoils_full(&s))
+		err = gather_inode(fs, &s, &list[n++]);
 	if (err >= 0)
 		err = write_spoils(fs, &s, list, n);
 	spoils_release(&s);
 	return err;
 }
 
-/* ---- removing the end of a file
- * ---------------------------------------------------------------------- */
+/* ---- removing the end of a file -------------------------------------------------------------- */
 
 /* How far the next batch can go. *ret_end stays 0 if there is nothing. 1: there is nothing behind
  * it. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A wrapper that makes things go wrong as a plan says: the tests' way to lose requests, answers, and
- * the machine. Operations are numbered from 1; the plan decides each before it happens.
+ * A wrapper that makes things go wrong as a plan says: the tests' way to lose requests, answers,
+ * and the machine. Operations are numbered from 1; the plan decides each before it happens.
  */
 #include "store/internal.h"
 
@@ -14,6 +14,8 @@ struct late { /* an effect that comes with store_fault_resume */
 	char *key, *to, *etag;
 	enum store_cond cond;
 	struct buf data;
+	char **keys; /* DELETE_MANY */
+	size_t key_count;
 	struct late *next;
 };
 
@@ -46,10 +48,14 @@ struct call {
 	unsigned max;
 	const char *const *keys;
 	size_t key_count;
+	uint64_t resumes; /* before this call */
 };
 
 static void late_free(struct late *l)
 {
+	for (size_t i = 0; i < l->key_count; i++)
+		free(l->keys[i]);
+	free(l->keys);
 	free(l->key);
 	free(l->to);
 	free(l->etag);
@@ -61,7 +67,8 @@ static void late_perform(struct fault *f, struct late *l)
 {
 	switch (l->op) {
 	case STORE_OP_PUT:
-		(void)store_put_bytes(f->next, l->key, l->data.data, l->data.len, l->cond, l->etag, NULL);
+		(void)store_put_bytes(f->next, l->key, l->data.data, l->data.len, l->cond, l->etag,
+				      NULL);
 		break;
 	case STORE_OP_COPY:
 		(void)store_copy(f->next, l->key, l->to);
@@ -69,42 +76,73 @@ static void late_perform(struct fault *f, struct late *l)
 	case STORE_OP_DELETE:
 		(void)store_remove(f->next, l->key);
 		break;
+	case STORE_OP_DELETE_MANY:
+		(void)store_remove_many(f->next, (const char *const *)l->keys, l->key_count);
+		break;
 	default:
 		break; /* reads have no effect */
 	}
 }
 
-static void remember_late(const struct call *c)
+static bool copy_string(char **to, const char *from)
 {
-	struct fault *f = c->f;
+	*to = from ? strdup(from) : NULL;
+	return *to || !from;
+}
+
+static bool copy_keys(struct late *l, const struct call *c)
+{
+	l->keys = c->key_count ? calloc(c->key_count, sizeof(*l->keys)) : NULL;
+	while (l->keys && l->key_count < c->key_count &&
+	       copy_string(&l->keys[l->key_count], c->keys[l->key_count]))
+		l->key_count++;
+	return l->key_count == c->key_count;
+}
+
+static bool copy_put(struct late *l, const struct store_put *put)
+{
+	l->cond = put->cond;
+	for (int i = 0; i < put->iovcnt; i++)
+		buf_add(&l->data, put->iov[i].iov_base, put->iov[i].iov_len);
+	return buf_error(&l->data) == 0 && copy_string(&l->etag, put->match_etag);
+}
+
+/* NULL without memory: a request that never arrives is as good. */
+static struct late *late_new(const struct call *c)
+{
 	struct late *l = calloc(1, sizeof(*l));
 
 	if (!l)
-		return; /* a request that never arrives is as good */
+		return NULL;
 	l->op = c->op;
-	l->key = strdup(c->key);
-	l->to = c->to ? strdup(c->to) : NULL;
-	if (c->put) {
-		l->cond = c->put->cond;
-		l->etag = c->put->match_etag ? strdup(c->put->match_etag) : NULL;
-		for (int i = 0; i < c->put->iovcnt; i++)
-			buf_add(&l->data, c->put->iov[i].iov_base, c->put->iov[i].iov_len);
-	}
+	if (copy_string(&l->key, c->key) && copy_string(&l->to, c->to) && copy_keys(l, c) &&
+	    (!c->put || copy_put(l, c->put)))
+		return l;
+	late_free(l);
+	return NULL;
+}
+
+static void remember_late(const struct call *c)
+{
+	struct fault *f = c->f;
+	struct late *l = late_new(c);
+
+	if (!l)
+		return;
 	pthread_mutex_lock(&f->lock);
 	*f->late_end = l;
 	f->late_end = &l->next;
 	pthread_mutex_unlock(&f->lock);
 }
 
+/* Until a resume that came after the operation got its number. */
 static int hang(struct call *c)
 {
 	struct fault *f = c->f;
-	uint64_t resumes;
 	int err;
 
 	pthread_mutex_lock(&f->lock);
-	resumes = f->resumes;
-	while (!f->cancelled && !f->dead && f->resumes == resumes)
+	while (!f->cancelled && !f->dead && f->resumes == c->resumes)
 		pthread_cond_wait(&f->changed, &f->lock);
 	err = f->cancelled || f->dead ? -ECANCELED : -L3_UNREACHABLE;
 	pthread_mutex_unlock(&f->lock);
@@ -130,6 +168,30 @@ static int flip_bit(struct call *c)
 	return err;
 }
 
+static bool has_effect(enum store_op op)
+{
+	return op == STORE_OP_PUT || op == STORE_OP_COPY || op == STORE_OP_DELETE ||
+	       op == STORE_OP_DELETE_MANY;
+}
+
+/* The caller hears of the first. */
+static int perform_twice(struct call *c)
+{
+	struct store_meta unused, *meta = c->meta;
+	int err = c->perform(c);
+
+	if (has_effect(c->op)) {
+		struct buf note CLEANUP(buf_release) = BUF_INIT;
+
+		buf_add_str(&note, err_last_note());
+		c->meta = &unused;
+		(void)c->perform(c);
+		c->meta = meta;
+		(void)err_note(err, "%s", buf_cstr(&note));
+	}
+	return err;
+}
+
 static int misbehave(struct call *c, enum store_fault what, int error)
 {
 	switch (what) {
@@ -145,6 +207,8 @@ static int misbehave(struct call *c, enum store_fault what, int error)
 	case STORE_FAULT_HANG_AFTER:
 		(void)c->perform(c);
 		return hang(c);
+	case STORE_FAULT_DUPLICATE:
+		return perform_twice(c);
 	case STORE_FAULT_LATE:
 		remember_late(c);
 		return err_note(-L3_UNREACHABLE, "%s: fault: on its way for long", c->key);
@@ -178,22 +242,12 @@ static int run(struct call *c)
 	pthread_mutex_lock(&f->lock);
 	stopped = f->dead || f->cancelled;
 	number = ++f->count;
+	c->resumes = f->resumes;
 	pthread_mutex_unlock(&f->lock);
 	if (stopped)
 		return err_note(-ECANCELED, "%s: fault: the machine is gone", c->key);
 	if (f->plan.decide)
 		what = f->plan.decide(f->plan.ctx, number, c->op, c->key, &error);
-	if (what == STORE_FAULT_DUPLICATE) {
-		err = c->perform(c);
-		if (c->op == STORE_OP_PUT || c->op == STORE_OP_DELETE || c->op == STORE_OP_COPY) {
-			struct store_meta unused, *meta = c->meta;
-
-			c->meta = &unused;
-			(void)c->perform(c);
-			c->meta = meta;
-		}
-		return err;
-	}
 	err = misbehave(c, what, error);
 	if (err < 0)
 		undo_read(c, out_len, list_count);
@@ -205,11 +259,16 @@ static int perform_get(struct call *c)
 	return store_get(c->f->next, c->key, c->offset, c->len, c->out, c->meta);
 }
 
-static int fault_get(struct store *s, const char *key, uint64_t offset, uint64_t len, struct buf *out,
-		     struct store_meta *ret_meta)
+static int fault_get(struct store *s, const char *key, uint64_t offset, uint64_t len,
+		     struct buf *out, struct store_meta *ret_meta)
 {
-	return run(&(struct call){ .f = (struct fault *)s, .op = STORE_OP_GET, .key = key,
-				   .perform = perform_get, .offset = offset, .len = len, .out = out,
+	return run(&(struct call){ .f = (struct fault *)s,
+				   .op = STORE_OP_GET,
+				   .key = key,
+				   .perform = perform_get,
+				   .offset = offset,
+				   .len = len,
+				   .out = out,
 				   .meta = ret_meta });
 }
 
@@ -220,8 +279,12 @@ static int perform_put(struct call *c)
 
 static int fault_put(struct store *s, const struct store_put *put, struct store_meta *ret_meta)
 {
-	return run(&(struct call){ .f = (struct fault *)s, .op = STORE_OP_PUT, .key = put->key,
-				   .perform = perform_put, .put = put, .meta = ret_meta });
+	return run(&(struct call){ .f = (struct fault *)s,
+				   .op = STORE_OP_PUT,
+				   .key = put->key,
+				   .perform = perform_put,
+				   .put = put,
+				   .meta = ret_meta });
 }
 
 static int perform_head(struct call *c)
@@ -231,8 +294,11 @@ static int perform_head(struct call *c)
 
 static int fault_head(struct store *s, const char *key, struct store_meta *ret_meta)
 {
-	return run(&(struct call){ .f = (struct fault *)s, .op = STORE_OP_HEAD, .key = key,
-				   .perform = perform_head, .meta = ret_meta });
+	return run(&(struct call){ .f = (struct fault *)s,
+				   .op = STORE_OP_HEAD,
+				   .key = key,
+				   .perform = perform_head,
+				   .meta = ret_meta });
 }
 
 static int perform_list(struct call *c)
@@ -243,8 +309,12 @@ static int perform_list(struct call *c)
 static int fault_list(struct store *s, const char *prefix, const char *start_after, unsigned max,
 		      struct store_list *out)
 {
-	return run(&(struct call){ .f = (struct fault *)s, .op = STORE_OP_LIST, .key = prefix,
-				   .perform = perform_list, .start_after = start_after, .max = max,
+	return run(&(struct call){ .f = (struct fault *)s,
+				   .op = STORE_OP_LIST,
+				   .key = prefix,
+				   .perform = perform_list,
+				   .start_after = start_after,
+				   .max = max,
 				   .list = out });
 }
 
@@ -255,8 +325,11 @@ static int perform_copy(struct call *c)
 
 static int fault_copy(struct store *s, const char *from, const char *to)
 {
-	return run(&(struct call){ .f = (struct fault *)s, .op = STORE_OP_COPY, .key = from,
-				   .perform = perform_copy, .to = to });
+	return run(&(struct call){ .f = (struct fault *)s,
+				   .op = STORE_OP_COPY,
+				   .key = from,
+				   .perform = perform_copy,
+				   .to = to });
 }
 
 static int perform_remove(struct call *c)
@@ -266,7 +339,9 @@ static int perform_remove(struct call *c)
 
 static int fault_remove(struct store *s, const char *key)
 {
-	return run(&(struct call){ .f = (struct fault *)s, .op = STORE_OP_DELETE, .key = key,
+	return run(&(struct call){ .f = (struct fault *)s,
+				   .op = STORE_OP_DELETE,
+				   .key = key,
 				   .perform = perform_remove });
 }
 
@@ -277,8 +352,12 @@ static int perform_remove_many(struct call *c)
 
 static int fault_remove_many(struct store *s, const char *const *keys, size_t count)
 {
-	return run(&(struct call){ .f = (struct fault *)s, .op = STORE_OP_DELETE_MANY, .key = keys[0],
-				   .perform = perform_remove_many, .keys = keys, .key_count = count });
+	return run(&(struct call){ .f = (struct fault *)s,
+				   .op = STORE_OP_DELETE_MANY,
+				   .key = keys[0],
+				   .perform = perform_remove_many,
+				   .keys = keys,
+				   .key_count = count });
 }
 
 static void fault_cancel(struct store *s)

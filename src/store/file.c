@@ -2,17 +2,24 @@
 /*
  * file: objects as files of a local folder, really durable.
  *
- *	URL/.tmp/<pid>-<n>   being written; renamed or linked into place when complete and synced
- *	URL/.lock            held (flock) around compare-and-swap, which must exclude other processes
- *	URL/<key>            the objects; a key's slashes are folders
+ *	URL/.tmp/<pid>-<n>   being written; linked or renamed into place when complete and synced
+ *	URL/.lock            flock: exclusive around compare-and-swap, shared around plain writes
+ *and deletes URL/<key>            the objects; a key's slashes are folders
  *
- * A PUT is: write the temporary file, fsync it, link(2) it (create-only: the kernel says EEXIST) or
- * rename(2) it into place, fsync the folder. So an object appears whole or not at all, and 0 means on
- * disk. Folders that a PUT had to make are synced up to the root.
+ * 1. A file in place is never written again. A PUT writes a temporary file, syncs it, and links it
+ *    (create-only: the kernel says EEXIST) or renames it into place: an object appears whole or not
+ *at all.
+ * 2. Nothing is answered before it is on disk: the folder is synced before success, and also before
+ *    "exists" or "has changed", because who retries after a failed sync takes that for his success.
+ *    Folders above it are synced once per handle, whoever made them.
+ * 3. A swap compares and renames under the exclusive lock, which waits for every other process and
+ *    thread; nothing that removes or replaces objects goes on meanwhile. Locks are never held
+ *across a sync.
+ * 4. No symbolic link below the folder is followed.
  *
- * ETags: XXH3-128 of the content for objects up to ETAG_HASH_MAX (whoever swaps swaps small objects),
- * inode number, size and mtime in ns for larger ones. Every compare-and-swap writes a new file, and a file in
- * place is never written again.
+ * ETags: XXH3-128 of the content for objects up to ETAG_HASH_MAX (whoever swaps swaps small
+ *objects); for larger ones inode number, size and modification time, whose nanoseconds are drawn at
+ *random, so that a reused inode number does not repeat an etag.
  */
 #include "store/internal.h"
 
@@ -25,27 +32,28 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
 #define ETAG_HASH_MAX (1024 * 1024)
-#define LIST_PAGE 1000
+#define LIST_PAGE 10000 /* each page reads the folders anew */
 #define STALE_TMP_S 3600
+#define NS_PER_S 1000000000
 #define SYNCED_MAX 32
 #define TMP_DIR ".tmp"
 #define LOCK_FILE ".lock"
 
 struct file_store {
 	struct store store;
-	int root;		   /* the folder */
-	int tmp;		   /* its .tmp, -1 until first needed */
-	pthread_mutex_t setup;	   /* making .tmp */
-	pthread_mutex_t swap;	   /* compare-and-swap among our threads; flock does it among processes */
-	uint64_t serial;	   /* atomic: names of temporary files */
-	char *synced[SYNCED_MAX];  /* under setup: folders known to be on disk themselves */
+	int root;		  /* the folder */
+	int tmp;		  /* its .tmp, -1 until first needed */
+	pthread_mutex_t setup;	  /* tmp, synced */
+	uint64_t serial;	  /* atomic: names of temporary files */
+	char *synced[SYNCED_MAX]; /* folders whose own entries are known to be on disk */
 	unsigned synced_count;
-	bool cancelled;		   /* atomic */
+	bool cancelled; /* atomic */
 };
 
 static int os_error(const char *what, const char *key)
@@ -57,36 +65,95 @@ static int os_error(const char *what, const char *key)
 	case ENOSPC:
 	case EDQUOT:
 	case ENOMEM:
-		break;
+		return err_note(-err, "%s %s: %s", what, key, strerrordesc_np(err));
 	case EACCES:
 	case EPERM:
 	case EROFS:
 		return err_note(-L3_DENIED, "%s %s: %s", what, key, strerrordesc_np(err));
+	case ELOOP:
+		return err_note(-L3_DENIED,
+				"%s %s: a symbolic link is there, which file stores do not follow",
+				what, key);
+	case EISDIR:
+	case ENOTDIR:
+		return err_note(
+			-EINVAL,
+			"%s %s: a file store cannot hold an object and others below its key", what,
+			key);
+	case ENAMETOOLONG:
+		return err_note(-EINVAL, "%s %s: a part of the key is longer than %d bytes", what,
+				key, NAME_MAX);
 	default:
 		return err_note(-L3_SERVER, "%s %s: %s", what, key, strerrordesc_np(err));
 	}
-	return err_note(-err, "%s %s: %s", what, key, strerrordesc_np(err));
 }
 
-static int check_cancelled(struct store *s, const char *what, const char *key)
+/* Every call begins here. A folder that was deleted answers "no such object" to everything: not
+ * from us. */
+static int enter(struct store *s, const char *what, const char *key)
 {
 	struct file_store *f = (struct file_store *)s;
+	struct stat st;
 
-	if (!__atomic_load_n(&f->cancelled, __ATOMIC_ACQUIRE))
-		return 0;
-	return err_note(-ECANCELED, "%s %s: cancelled", what, key);
-}
-
-/* Names that start with a dot are the store's own. */
-static int check_hidden(const char *what, const char *key)
-{
-	if (key[0] == '.')
-		return err_note(-EINVAL, "%s %s: a file store keeps no objects whose key begins with a dot",
-				what, key);
+	if (__atomic_load_n(&f->cancelled, __ATOMIC_ACQUIRE))
+		return err_note(-ECANCELED, "%s %s: cancelled", what, key);
+	if (fstat(f->root, &st) < 0)
+		return os_error(what, key);
+	if (st.st_nlink == 0)
+		return err_note(-L3_NO_BUCKET, "%s %s: the folder of %s has been deleted", what,
+				key, s->url);
 	return 0;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------------- */
+static int enter_object(struct store *s, const char *what, const char *key)
+{
+	if (key[0] == '.')
+		return err_note(-EINVAL,
+				"%s %s: a file store keeps no objects whose key begins with a dot",
+				what, key);
+	return enter(s, what, key);
+}
+
+/* Into a folder of dir, made if need be. Other kinds of files open too: using them gives ENOTDIR.
+ */
+static int open_step(int dir, const char *name, bool make)
+{
+	const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+	int fd = openat(dir, name, flags);
+
+	if (fd >= 0 || errno != ENOENT || !make)
+		return fd;
+	if (mkdirat(dir, name, 0700) < 0 && errno != EEXIST)
+		return -1;
+	return openat(dir, name, flags);
+}
+
+/* The folder that holds key, and what it is called there. -1 with errno. */
+static int open_parent(struct file_store *f, const char *key, bool make, const char **ret_leaf)
+{
+	int dir = fcntl(f->root, F_DUPFD_CLOEXEC, 0);
+	char name[NAME_MAX + 1];
+
+	while (dir >= 0 && strchr(key, '/')) {
+		int len = (int)strcspn(key, "/"), next = -1, saved;
+
+		errno = ENAMETOOLONG;
+		if (len <= NAME_MAX) {
+			(void)snprintf(name, sizeof(name), "%.*s", len, key);
+			next = open_step(dir, name, make);
+		}
+		saved = errno;
+		(void)close(dir);
+		errno = saved;
+		dir = next;
+		key += len + 1;
+	}
+	*ret_leaf = key;
+	return dir;
+}
+
+/* ---- reading
+ * ----------------------------------------------------------------------------------------- */
 
 static int read_all_at(int fd, struct buf *out, uint64_t offset, uint64_t len)
 {
@@ -100,7 +167,8 @@ static int read_all_at(int fd, struct buf *out, uint64_t offset, uint64_t len)
 		if (n < 0)
 			return -errno;
 		if (n == 0)
-			return -L3_SERVER; /* shorter than fstat said: no file of ours ever shrinks */
+			return -L3_SERVER; /* shorter than fstat said: no file of ours ever shrinks
+					    */
 		out->len += (size_t)n;
 		offset += (uint64_t)n;
 		len -= (uint64_t)n;
@@ -124,26 +192,26 @@ static int hash_etag(int fd, uint64_t size, char etag[STORE_ETAG_MAX])
 
 static int read_meta(int fd, const struct stat *st, struct store_meta *ret)
 {
-	*ret = (struct store_meta){ .size_bytes = (uint64_t)st->st_size, .mtime_s = st->st_mtim.tv_sec };
+	*ret = (struct store_meta){ .size_bytes = (uint64_t)st->st_size,
+				    .mtime_s = st->st_mtim.tv_sec };
 	if (st->st_size <= ETAG_HASH_MAX)
 		return hash_etag(fd, (uint64_t)st->st_size, ret->etag);
-	(void)snprintf(ret->etag, sizeof(ret->etag), "%llx-%llx-%llx.%lx", (unsigned long long)st->st_ino,
-		       (unsigned long long)st->st_size, (unsigned long long)st->st_mtim.tv_sec,
-		       (unsigned long)st->st_mtim.tv_nsec);
+	(void)snprintf(ret->etag, sizeof(ret->etag), "%llx-%llx-%llx.%lx",
+		       (unsigned long long)st->st_ino, (unsigned long long)st->st_size,
+		       (unsigned long long)st->st_mtim.tv_sec, (unsigned long)st->st_mtim.tv_nsec);
 	return 0;
 }
 
 static int open_object(struct store *s, const char *what, const char *key, struct stat *ret_st)
 {
-	struct file_store *f = (struct file_store *)s;
-	int err = check_hidden(what, key);
-	int fd;
+	const char *leaf;
+	int err = enter_object(s, what, key);
+	int dir CLEANUP(close_fd) =
+		err < 0 ? -1 : open_parent((struct file_store *)s, key, false, &leaf);
+	int fd = dir < 0 ? -1 : openat(dir, leaf, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
-	if (err >= 0)
-		err = check_cancelled(s, what, key);
 	if (err < 0)
 		return err;
-	fd = openat(f->root, key, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0 && (errno == ENOTDIR || errno == ENAMETOOLONG))
 		errno = ENOENT;
 	if (fd < 0)
@@ -156,8 +224,8 @@ static int open_object(struct store *s, const char *what, const char *key, struc
 	return fd;
 }
 
-static int file_get(struct store *s, const char *key, uint64_t offset, uint64_t len, struct buf *out,
-		    struct store_meta *ret_meta)
+static int file_get(struct store *s, const char *key, uint64_t offset, uint64_t len,
+		    struct buf *out, struct store_meta *ret_meta)
 {
 	struct stat st;
 	size_t before = out->len;
@@ -189,7 +257,8 @@ static int file_head(struct store *s, const char *key, struct store_meta *ret_me
 	return err < 0 ? err_note(err, "HEAD %s: %s", key, err_text(err)) : 0;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------ */
+/* ---- writing
+ * ------------------------------------------------------------------------------------------ */
 
 static int open_tmp_dir(struct file_store *f)
 {
@@ -200,7 +269,8 @@ static int open_tmp_dir(struct file_store *f)
 		if (mkdirat(f->root, TMP_DIR, 0700) < 0 && errno != EEXIST)
 			f->tmp = -1;
 		else
-			f->tmp = openat(f->root, TMP_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			f->tmp = openat(f->root, TMP_DIR,
+					O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	}
 	fd = f->tmp;
 	pthread_mutex_unlock(&f->setup);
@@ -227,18 +297,14 @@ static int write_iov(int fd, const struct store_put *put)
 	return 0;
 }
 
-static int make_parents(struct file_store *f, const char *key)
+/* Large objects are told apart by their time, so it must not repeat. */
+static int stamp(int fd)
 {
-	char path[STORE_KEY_MAX + 1];
+	struct timespec t[2] = { { .tv_nsec = UTIME_OMIT },
+				 { .tv_sec = clock_system.real_ns(&clock_system) / NS_PER_S,
+				   .tv_nsec = (long)(random_u64() % NS_PER_S) } };
 
-	(void)snprintf(path, sizeof(path), "%s", key);
-	for (char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		if (mkdirat(f->root, path, 0700) < 0 && errno != EEXIST)
-			return -1;
-		*slash = '/';
-	}
-	return 0;
+	return futimens(fd, t);
 }
 
 static size_t dir_len(const char *key)
@@ -248,7 +314,6 @@ static size_t dir_len(const char *key)
 	return slash ? (size_t)(slash - key) : 0;
 }
 
-/* Whoever made a folder may not have synced its entry yet, so each handle does it once itself. */
 static bool is_synced(struct file_store *f, const char *key, bool remember)
 {
 	size_t n = dir_len(key);
@@ -264,45 +329,51 @@ static bool is_synced(struct file_store *f, const char *key, bool remember)
 	return found;
 }
 
-static int sync_dir(struct file_store *f, const char *path)
-{
-	int fd CLEANUP(close_fd) = openat(f->root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	return fd < 0 ? -1 : fsync(fd);
-}
-
-/* The folder that holds key, and all above it unless they are known to be on disk. */
-static int sync_parents(struct file_store *f, const char *key)
+/* dir holds key. Whoever made it may not have synced the folders above yet, so we do, once. */
+static int sync_folders(struct file_store *f, int dir, const char *key)
 {
 	char path[STORE_KEY_MAX + 1];
-	bool all = !is_synced(f, key, false);
+	char *slash;
 
-	(void)snprintf(path, sizeof(path), "%s", key);
-	for (char *slash = strrchr(path, '/'); slash; slash = strrchr(path, '/')) {
-		*slash = '\0';
-		if (sync_dir(f, path) < 0)
-			return -1;
-		if (!all)
-			return 0;
-	}
-	if (fsync(f->root) < 0)
+	if (fsync(dir) < 0)
 		return -1;
+	if (is_synced(f, key, false))
+		return 0;
+	(void)snprintf(path, sizeof(path), "%s", key);
+	while ((slash = strrchr(path, '/'))) {
+		const char *leaf;
+		int above CLEANUP(close_fd) = -1;
+
+		*slash = '\0';
+		above = open_parent(f, path, false, &leaf);
+		if (above < 0 || fsync(above) < 0)
+			return -1;
+	}
 	(void)is_synced(f, key, true);
 	return 0;
 }
 
-static int place(struct file_store *f, const char *tmp_name, const struct store_put *put)
+/* LOCK_SH or LOCK_EX. Each call opens the file anew, so threads exclude each other as processes do.
+ */
+static int lock_store(struct file_store *f, int how)
 {
-	for (int tries = 0; tries < 2; tries++) {
-		int r = put->cond == STORE_CREATE ? linkat(f->tmp, tmp_name, f->root, put->key, 0) :
-						    renameat(f->tmp, tmp_name, f->root, put->key);
+	int fd = openat(f->root, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
-		if (r == 0)
-			return sync_parents(f, put->key);
-		if (errno != ENOENT || make_parents(f, put->key) < 0)
-			return -1;
+	while (fd >= 0 && flock(fd, how) < 0) {
+		if (errno != EINTR) {
+			close_fd(&fd);
+			errno = ENOLCK;
+		}
 	}
-	return -1;
+	return fd;
+}
+
+/* By name, since a child that was forked meanwhile has the descriptor too. */
+static void unlock_store(int *fd)
+{
+	if (*fd >= 0)
+		(void)flock(*fd, LOCK_UN);
+	close_fd(fd);
 }
 
 static int check_match(struct store *s, const struct store_put *put)
@@ -317,145 +388,236 @@ static int check_match(struct store *s, const struct store_put *put)
 	return err;
 }
 
-/* All swaps of this folder, by whatever process, one after another. */
-static int swap_locked(struct store *s, const char *tmp_name, const struct store_put *put)
+static int replace(struct store *s, const char *tmp_name, int dir, const char *leaf,
+		   const struct store_put *put)
 {
 	struct file_store *f = (struct file_store *)s;
-	int lock CLEANUP(close_fd) = openat(f->root, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	int err;
+	int lock CLEANUP(unlock_store) =
+		lock_store(f, put->cond == STORE_MATCH ? LOCK_EX : LOCK_SH);
+	int err = 0;
 
 	if (lock < 0)
 		return os_error("PUT", put->key);
-	while (flock(lock, LOCK_EX) < 0)
-		if (errno != EINTR)
-			return os_error("PUT", put->key);
-	err = check_match(s, put);
-	if (err >= 0 && place(f, tmp_name, put) < 0)
+	if (put->cond == STORE_MATCH)
+		err = check_match(s, put);
+	if (err >= 0 && renameat(f->tmp, tmp_name, dir, leaf) < 0)
 		err = os_error("PUT", put->key);
 	return err;
+}
+
+static int create(struct file_store *f, const char *tmp_name, int dir, const char *leaf,
+		  const struct store_put *put)
+{
+	struct stat st;
+	int r = linkat(f->tmp, tmp_name, dir, leaf, 0);
+
+	if (r < 0 && (errno == EPERM || errno == EOPNOTSUPP)) /* no hard links here */
+		r = renameat2(f->tmp, tmp_name, dir, leaf, RENAME_NOREPLACE);
+	if (r == 0)
+		return 0;
+	if (errno != EEXIST)
+		return os_error("PUT", put->key);
+	if (fstatat(dir, leaf, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode)) {
+		errno = EISDIR;
+		return os_error("PUT", put->key);
+	}
+	return err_note(-L3_PRECONDITION, "PUT %s: exists", put->key);
 }
 
 static int put_in_place(struct store *s, const char *tmp_name, const struct store_put *put)
 {
 	struct file_store *f = (struct file_store *)s;
+	const char *leaf;
+	int dir CLEANUP(close_fd) = open_parent(f, put->key, put->cond != STORE_MATCH, &leaf);
 	int err;
 
-	if (put->cond == STORE_MATCH) {
-		pthread_mutex_lock(&f->swap);
-		err = swap_locked(s, tmp_name, put);
-		pthread_mutex_unlock(&f->swap);
+	if (dir < 0 && put->cond == STORE_MATCH && (errno == ENOENT || errno == ENOTDIR))
+		return err_note(-L3_PRECONDITION, "PUT %s: does not exist", put->key);
+	if (dir < 0)
+		return os_error("PUT", put->key);
+	err = put->cond == STORE_CREATE ? create(f, tmp_name, dir, leaf, put)
+					: replace(s, tmp_name, dir, leaf, put);
+	if ((err >= 0 || err == -L3_PRECONDITION) && sync_folders(f, dir, put->key) < 0)
+		err = os_error("PUT", put->key);
+	return err;
+}
+
+struct tmp_file {
+	int fd;
+	char name[40];
+};
+
+static void close_tmp(struct tmp_file *t)
+{
+	close_fd(&t->fd);
+}
+
+static int open_tmp(struct store *s, const char *key, struct tmp_file *t)
+{
+	struct file_store *f = (struct file_store *)s;
+	uint64_t serial = __atomic_add_fetch(&f->serial, 1, __ATOMIC_RELAXED);
+	int err = enter_object(s, "PUT", key);
+
+	if (err < 0)
 		return err;
-	}
-	if (place(f, tmp_name, put) == 0)
-		return 0;
-	if (errno == EEXIST && put->cond == STORE_CREATE)
-		return err_note(-L3_PRECONDITION, "PUT %s: exists", put->key);
-	return os_error("PUT", put->key);
+	(void)snprintf(t->name, sizeof(t->name), "%d-%llx", (int)getpid(),
+		       (unsigned long long)serial);
+	if (open_tmp_dir(f) >= 0)
+		t->fd = openat(f->tmp, t->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+			       0600);
+	return t->fd < 0 ? os_error("PUT", key) : 0;
+}
+
+/* From a complete temporary file (filled: 0, else -1 with errno) to the object; the name is gone
+ * after. */
+static int finish_tmp(struct store *s, struct tmp_file *t, int filled, const struct store_put *put,
+		      struct store_meta *ret_meta)
+{
+	struct stat st;
+	int err;
+
+	if (filled < 0 || stamp(t->fd) < 0 || fsync(t->fd) < 0 || fstat(t->fd, &st) < 0)
+		err = os_error("PUT", put->key);
+	else
+		err = put_in_place(s, t->name, put);
+	if (err < 0 || put->cond == STORE_CREATE) /* otherwise it was renamed away */
+		(void)unlinkat(((struct file_store *)s)->tmp, t->name, 0);
+	return err < 0 || !ret_meta ? err : read_meta(t->fd, &st, ret_meta);
 }
 
 static int file_put(struct store *s, const struct store_put *put, struct store_meta *ret_meta)
 {
-	struct file_store *f = (struct file_store *)s;
-	uint64_t serial = __atomic_add_fetch(&f->serial, 1, __ATOMIC_RELAXED);
-	char tmp_name[64];
-	struct stat st;
-	int fd CLEANUP(close_fd) = -1;
-	int err = check_hidden("PUT", put->key);
+	struct tmp_file t CLEANUP(close_tmp) = { .fd = -1 };
+	int err = open_tmp(s, put->key, &t);
 
-	if (err >= 0)
-		err = check_cancelled(s, "PUT", put->key);
-	if (err < 0)
-		return err;
-	(void)snprintf(tmp_name, sizeof(tmp_name), "%d-%llx", (int)getpid(), (unsigned long long)serial);
-	if (open_tmp_dir(f) < 0)
-		return os_error("PUT", put->key);
-	fd = openat(f->tmp, tmp_name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return os_error("PUT", put->key);
-	if (write_iov(fd, put) < 0 || fsync(fd) < 0 || fstat(fd, &st) < 0)
-		err = os_error("PUT", put->key);
-	else
-		err = put_in_place(s, tmp_name, put);
-	/* Renamed away after success, except that link() leaves it. */
-	if (err < 0 || put->cond == STORE_CREATE)
-		(void)unlinkat(f->tmp, tmp_name, 0);
-	if (err >= 0 && ret_meta)
-		err = read_meta(fd, &st, ret_meta);
-	return err < 0 ? err : 0;
+	return err < 0 ? err : finish_tmp(s, &t, write_iov(t.fd, put), put, ret_meta);
 }
 
-static int file_copy(struct store *s, const char *from, const char *to)
+static int copy_bytes(int to, int from, uint64_t left)
 {
-	struct buf data CLEANUP(buf_release) = BUF_INIT;
-	int err = file_get(s, from, 0, STORE_TO_END, &data, NULL);
-	struct iovec v = { .iov_base = data.data, .iov_len = data.len };
+	while (left > 0) {
+		ssize_t n = sendfile(to, from, NULL, min_u64(left, GIB));
 
-	if (err < 0)
-		return err;
-	return file_put(s, &(struct store_put){ .key = to, .iov = &v, .iovcnt = 1 }, NULL);
-}
-
-static int remove_one(struct store *s, const char *key)
-{
-	struct file_store *f = (struct file_store *)s;
-	int err = check_hidden("DELETE", key);
-
-	if (err >= 0)
-		err = check_cancelled(s, "DELETE", key);
-	if (err < 0)
-		return err;
-	if (unlinkat(f->root, key, 0) < 0 && errno != ENOENT && errno != ENOTDIR && errno != EISDIR)
-		return os_error("DELETE", key);
-	return 0;
-}
-
-static int file_remove(struct store *s, const char *key)
-{
-	int err = remove_one(s, key);
-
-	if (err >= 0 && sync_parents((struct file_store *)s, key) < 0 && errno != ENOENT)
-		err = os_error("DELETE", key);
-	return err;
-}
-
-/* Neighbours in one folder share its fsync. */
-static int file_remove_many(struct store *s, const char *const *keys, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		size_t n = dir_len(keys[i]);
-		bool last_of_folder = i + 1 == count || dir_len(keys[i + 1]) != n ||
-				      memcmp(keys[i], keys[i + 1], n) != 0;
-		int err = last_of_folder ? file_remove(s, keys[i]) : remove_one(s, keys[i]);
-
-		if (err < 0)
-			return err;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			errno = n == 0 ? EIO : errno; /* files of ours never shrink */
+			return -1;
+		}
+		left -= (uint64_t)n;
 	}
 	return 0;
 }
 
-/* ---- listing ------------------------------------------------------------------------------------------ */
+static int file_copy(struct store *s, const char *from, const char *to)
+{
+	struct tmp_file t CLEANUP(close_tmp) = { .fd = -1 };
+	struct store_put put = { .key = to, .cond = STORE_ALWAYS };
+	struct stat st;
+	int source CLEANUP(close_fd) = open_object(s, "COPY", from, &st);
+	int err = source < 0 ? source : open_tmp(s, to, &t);
 
+	if (err < 0)
+		return err;
+	return finish_tmp(s, &t, copy_bytes(t.fd, source, (uint64_t)st.st_size), &put, NULL);
+}
+
+/* ---- deleting
+ * ----------------------------------------------------------------------------------------- */
+
+/* sync: also when there was nothing, which may be the work of a delete whose sync failed. */
+static int remove_one(struct store *s, const char *key, bool sync)
+{
+	struct file_store *f = (struct file_store *)s;
+	const char *leaf;
+	int err = enter_object(s, "DELETE", key);
+	int dir CLEANUP(close_fd) = err < 0 ? -1 : open_parent(f, key, false, &leaf);
+	int lock CLEANUP(unlock_store) = dir < 0 ? -1 : lock_store(f, LOCK_SH);
+
+	if (err < 0)
+		return err;
+	if (dir < 0)
+		return errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG
+			       ? 0
+			       : os_error("DELETE", key);
+	if (lock < 0)
+		return os_error("DELETE", key);
+	if (unlinkat(dir, leaf, 0) < 0 && errno != ENOENT && errno != ENOTDIR && errno != EISDIR &&
+	    errno != ENAMETOOLONG)
+		return os_error("DELETE", key);
+	unlock_store(&lock);
+	return sync && fsync(dir) < 0 ? os_error("DELETE", key) : 0;
+}
+
+static int file_remove(struct store *s, const char *key)
+{
+	return remove_one(s, key, true);
+}
+
+/* Neighbours in one folder share its sync. */
+static int file_remove_many(struct store *s, const char *const *keys, size_t count)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < count && err >= 0; i++) {
+		size_t n = dir_len(keys[i]);
+		bool last_of_folder = i + 1 == count || dir_len(keys[i + 1]) != n ||
+				      memcmp(keys[i], keys[i + 1], n) != 0;
+
+		err = remove_one(s, keys[i], last_of_folder);
+	}
+	return err;
+}
+
+/* ---- listing
+ * ------------------------------------------------------------------------------------------ */
+
+/*
+ * Byte order over whole keys is the order of names within a folder if each subfolder's name is
+ * taken with a '/' behind it: "a-b" < "a/b" < "a0".
+ */
 struct walk {
 	struct store_list *out;
 	const char *prefix, *start_after;
-	unsigned max;
+	size_t max;
 	char path[STORE_KEY_MAX + NAME_MAX + 2];
 };
 
-/*
- * Byte order over whole keys is the order of names within a folder if each subfolder's name is taken
- * with a '/' behind it: "a-b" < "a/b" < "a0".
- */
+struct names {
+	char **all;
+	size_t count, cap;
+};
+
 static int by_name(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static void free_names(char **names, size_t count)
+static void names_release(struct names *n)
 {
-	for (size_t i = 0; i < count; i++)
-		free(names[i]);
-	free(names);
+	for (size_t i = 0; i < n->count; i++)
+		free(n->all[i]);
+	free(n->all);
+}
+
+static int names_add(struct names *n, const char *name)
+{
+	char *copy;
+
+	if (n->count == n->cap) {
+		size_t cap = n->cap ? n->cap * 2 : 64;
+		char **all = realloc(n->all, cap * sizeof(*all));
+
+		if (!all)
+			return -ENOMEM;
+		n->all = all;
+		n->cap = cap;
+	}
+	copy = strdup(name);
+	if (!copy)
+		return -ENOMEM;
+	n->all[n->count++] = copy;
+	return 0;
 }
 
 static bool entry_is_dir(int dir, const struct dirent *e)
@@ -467,112 +629,86 @@ static bool entry_is_dir(int dir, const struct dirent *e)
 	return fstatat(dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
 }
 
-static int add_name(char ***names, size_t *count, size_t *cap, const char *name, bool is_dir)
+/* Is w->path an object asked for, or, with '/' at its end, a folder that may hold some? */
+static bool is_wanted(const struct walk *w, bool is_dir)
 {
-	char *copy;
+	size_t len = strlen(w->path), prefix_len = strlen(w->prefix);
 
-	if (*count == *cap) {
-		size_t bigger = *cap ? *cap * 2 : 64;
-		char **p = realloc(*names, bigger * sizeof(*p));
-
-		if (!p)
-			return -ENOMEM;
-		*names = p;
-		*cap = bigger;
-	}
-	if (asprintf(&copy, "%s%s", name, is_dir ? "/" : "") < 0)
-		return -ENOMEM;
-	(*names)[(*count)++] = copy;
-	return 0;
+	if (len > STORE_KEY_MAX) /* no key of ours */
+		return false;
+	if (strncmp(w->path, w->prefix, is_dir && len < prefix_len ? len : prefix_len) != 0)
+		return false;
+	return strcmp(w->path, w->start_after) > 0 ||
+	       (is_dir && strncmp(w->path, w->start_after, len) == 0);
 }
 
-/* Takes fd. */
-static int read_names(int fd, bool top, char ***ret, size_t *ret_count)
+/* The wanted names of the folder w->path (up to len) in order, those of folders with '/' behind. */
+static int read_names(DIR *dir, struct walk *w, size_t len, struct names *ret)
 {
-	DIR *dir = fdopendir(fd);
 	struct dirent *e;
-	char **names = NULL;
-	size_t count = 0, cap = 0;
 	int err = 0;
 
-	if (!dir) {
-		(void)close(fd);
-		return -errno;
-	}
 	while (err >= 0 && (errno = 0, e = readdir(dir))) {
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
-		    (top && e->d_name[0] == '.'))
+		bool is_dir;
+
+		if (e->d_name[0] == '.' &&
+		    (len == 0 || !e->d_name[1] || strcmp(e->d_name, "..") == 0))
 			continue;
-		err = add_name(&names, &count, &cap, e->d_name, entry_is_dir(fd, e));
+		is_dir = entry_is_dir(dirfd(dir), e);
+		(void)snprintf(w->path + len, sizeof(w->path) - len, "%s%s", e->d_name,
+			       is_dir ? "/" : "");
+		if (is_wanted(w, is_dir))
+			err = names_add(ret, w->path + len);
 	}
 	if (err >= 0 && errno)
 		err = -errno;
-	(void)closedir(dir);
-	if (err < 0) {
-		free_names(names, count);
-		return err;
-	}
-	if (count > 0)
-		qsort(names, count, sizeof(*names), by_name);
-	*ret = names;
-	*ret_count = count;
-	return 0;
+	if (ret->count > 0)
+		qsort(ret->all, ret->count, sizeof(*ret->all), by_name);
+	return err;
 }
 
-static bool prefixes_agree(const char *a, const char *b)
-{
-	size_t la = strlen(a), lb = strlen(b);
-
-	return strncmp(a, b, la < lb ? la : lb) == 0;
-}
-
-/* Could a key below this folder (its path with '/') be wanted? */
-static bool folder_matters(const struct walk *w)
-{
-	return prefixes_agree(w->path, w->prefix) &&
-	       (strcmp(w->path, w->start_after) >= 0 ||
-		strncmp(w->path, w->start_after, strlen(w->path)) == 0);
-}
-
-static int walk_file(struct file_store *f, struct walk *w)
+static int walk_file(int dir, const char *name, struct walk *w)
 {
 	struct stat st;
 
-	if (strncmp(w->path, w->prefix, strlen(w->prefix)) != 0 || strcmp(w->path, w->start_after) <= 0)
-		return 0;
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+		return 0; /* deleted meanwhile, or not ours */
 	if (w->out->count >= w->max) {
 		w->out->more = true;
 		return 1;
 	}
-	if (fstatat(f->root, w->path, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
-		return 0; /* deleted meanwhile, or not ours */
 	return store_list_add(w->out, w->path, (uint64_t)st.st_size, st.st_mtim.tv_sec);
 }
 
-/* w->path is the folder's, "" or with '/' at its end. Returns 1 when enough was found. */
-static int walk_folder(struct file_store *f, struct walk *w)
+/* Takes fd, the folder w->path ("" or with '/' at its end). Returns 1 when enough was found. */
+static int walk_folder(int fd, struct walk *w)
 {
-	size_t len = strlen(w->path), count = 0;
-	char **names = NULL;
-	int fd = openat(f->root, len ? w->path : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct names names CLEANUP(names_release) = { 0 };
+	size_t len = strlen(w->path);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	int err;
 
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	err = read_names(fd, len == 0, &names, &count);
-	for (size_t i = 0; i < count && err == 0; i++) {
-		size_t n = strlen(names[i]);
+	if (!dir) {
+		err = fd < 0 && errno == ENOENT ? 0 : -errno; /* deleted meanwhile */
+		close_fd(&fd);
+		return err;
+	}
+	err = read_names(dir, w, len, &names);
+	for (size_t i = 0; i < names.count && err == 0; i++) {
+		size_t n = strlen(names.all[i]);
 
-		if (len + n >= STORE_KEY_MAX)
-			continue; /* no key of ours */
-		memcpy(w->path + len, names[i], n + 1);
-		if (names[i][n - 1] != '/')
-			err = walk_file(f, w);
-		else if (folder_matters(w))
-			err = walk_folder(f, w);
+		memcpy(w->path + len, names.all[i], n + 1);
+		if (names.all[i][n - 1] != '/') {
+			err = walk_file(fd, names.all[i], w);
+			continue;
+		}
+		names.all[i][n - 1] = '\0'; /* with a slash, O_NOFOLLOW would follow */
+		err = walk_folder(
+			openat(fd, names.all[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
+			w);
 	}
 	w->path[len] = '\0';
-	free_names(names, count);
+	(void)closedir(dir);
 	return err;
 }
 
@@ -580,20 +716,22 @@ static int file_list(struct store *s, const char *prefix, const char *start_afte
 		     struct store_list *out)
 {
 	struct walk w = { .out = out, .prefix = prefix, .start_after = start_after };
-	int err = check_cancelled(s, "LIST", prefix);
+	int err = enter(s, "LIST", prefix);
 
 	if (err < 0)
 		return err;
-	w.max = (unsigned)out->count + (max && max < LIST_PAGE ? max : LIST_PAGE);
-	err = walk_folder((struct file_store *)s, &w);
-	if (err < 0) {
-		errno = -err;
-		return os_error("LIST", prefix);
-	}
-	return 0;
+	w.max = out->count + (max && max < LIST_PAGE ? max : LIST_PAGE);
+	err = walk_folder(
+		openat(((struct file_store *)s)->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+		&w);
+	if (err >= 0)
+		return 0;
+	errno = -err;
+	return os_error("LIST", prefix);
 }
 
-/* ---- life -------------------------------------------------------------------------------------------- */
+/* ---- life
+ * -------------------------------------------------------------------------------------------- */
 
 static void file_cancel(struct store *s)
 {
@@ -609,7 +747,6 @@ static void file_destroy(struct store *s)
 	close_fd(&f->root);
 	close_fd(&f->tmp);
 	pthread_mutex_destroy(&f->setup);
-	pthread_mutex_destroy(&f->swap);
 	store_fini(s);
 	free(f);
 }
@@ -631,7 +768,7 @@ static const struct store_ops file_ops = {
 static void clean_tmp(struct file_store *f)
 {
 	int fd = openat(f->root, TMP_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int64_t now = clock_system.real_ns(&clock_system) / 1000000000;
+	int64_t now = clock_system.real_ns(&clock_system) / NS_PER_S;
 	struct dirent *e;
 	DIR *dir;
 
@@ -676,14 +813,16 @@ static int open_root(const char *path, bool create, int *ret_fd)
 	case 0:
 		return 0;
 	case ENOENT:
-		return err_note(-L3_NO_BUCKET, create ? "%s: its parent folder does not exist" :
-							"%s: no such folder; levels3fs mkfs (or -o create) makes it",
-				path);
+		return err_note(
+			-L3_NO_BUCKET,
+			create ? "%s: its parent folder does not exist"
+			       : "%s: no such folder; levels3fs mkfs (or -o create) makes it",
+			path);
 	case ENOTDIR:
 		return err_note(-L3_BAD_OPTION, "%s: is not a folder", path);
 	default:
-		return err_note(err == -EACCES || err == -EPERM || err == -EROFS ? -L3_DENIED : err, "%s: %s",
-				path, strerrordesc_np(-err));
+		return err_note(err == -EACCES || err == -EPERM || err == -EROFS ? -L3_DENIED : err,
+				"%s: %s", path, strerrordesc_np(-err));
 	}
 }
 
@@ -693,7 +832,8 @@ static int parse_url(const char *url, char path[PATH_MAX])
 	size_t len;
 
 	if (*p != '/')
-		return err_note(-L3_BAD_OPTION, "%s: needs an absolute path after file://, as in file:///srv/files",
+		return err_note(-L3_BAD_OPTION,
+				"%s: needs an absolute path after file://, as in file:///srv/files",
 				url);
 	len = strlen(p);
 	while (len > 1 && p[len - 1] == '/')
@@ -701,7 +841,8 @@ static int parse_url(const char *url, char path[PATH_MAX])
 	if (len >= PATH_MAX)
 		return err_note(-L3_BAD_OPTION, "%s: the path is too long", url);
 	if (len == 1)
-		return err_note(-L3_BAD_OPTION, "%s: name a folder below the root of the disk", url);
+		return err_note(-L3_BAD_OPTION, "%s: name a folder below the root of the disk",
+				url);
 	memcpy(path, p, len);
 	path[len] = '\0';
 	return 0;
@@ -727,7 +868,6 @@ int store_file_open(const char *url, const struct store_config *config, struct s
 	f->tmp = -1;
 	f->serial = random_u64() >> 16 << 16;
 	pthread_mutex_init(&f->setup, NULL);
-	pthread_mutex_init(&f->swap, NULL);
 	clean_tmp(f);
 	*ret = &f->store;
 	return 0;

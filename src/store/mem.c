@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * mem: objects in this process' memory, for tests. A named space ("mem:name") outlives the stores opened
- * on it, as a bucket does; cancel affects one handle only.
+ * mem: objects in this process' memory, for tests. A named space ("mem:name") outlives the stores
+ * opened on it, as a bucket does; cancel affects one handle only.
  */
 #include "store/internal.h"
 
@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#define HASH_NONFATAL_OOM 1 /* not exit(): the object is then not in the table */
 #include <uthash.h>
 
 struct object {
@@ -221,9 +223,13 @@ static int mem_put(struct store *s, const struct store_put *put, struct store_me
 	old = find(s, put->key);
 	err = check_condition(put, old);
 	if (err >= 0) {
+		HASH_ADD_KEYPTR(hh, m->space->objects, made->key, strlen(made->key), made);
+		if (!made->hh.tbl)
+			err = -ENOMEM;
+	}
+	if (err >= 0) {
 		if (old)
 			HASH_DEL(m->space->objects, old);
-		HASH_ADD_KEYPTR(hh, m->space->objects, made->key, strlen(made->key), made);
 		fill_meta(made, ret_meta);
 	} else {
 		old = made;
@@ -270,7 +276,8 @@ static int mem_list(struct store *s, const char *prefix, const char *start_after
 		err = -ENOMEM;
 	else
 		HASH_ITER (hh, m->space->objects, o, next)
-			if (strncmp(o->key, prefix, strlen(prefix)) == 0 && strcmp(o->key, start_after) > 0)
+			if (strncmp(o->key, prefix, strlen(prefix)) == 0 &&
+			    strcmp(o->key, start_after) > 0)
 				found[count++] = o;
 	if (count > 0)
 		qsort(found, count, sizeof(struct object *), by_key);

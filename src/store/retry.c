@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A wrapper that tries again: exponential backoff with full jitter (random in [0, base * 2^n], capped),
- * and the answer to the ambiguous PUT.
+ * A wrapper that tries again: exponential backoff with full jitter (random in [0, base * 2^n],
+ * capped), and the answer to the ambiguous PUT.
  *
- * A conditional PUT whose answer was lost may have taken effect, and its retry meets -L3_PRECONDITION.
- * So after a *retried* PUT is refused, the object is read back: exactly our bytes mean that we had
- * succeeded (what is written conditionally has a nonce or an epoch in it).
+ * A conditional PUT whose answer was lost may have taken effect, and its retry meets
+ * -L3_PRECONDITION. So after a *retried* PUT is refused, the object is read back: exactly our bytes
+ * mean that we had succeeded (what is written conditionally has a nonce or an epoch in it).
  */
 #include "store/internal.h"
 
@@ -60,7 +60,8 @@ static uint64_t backoff_ms(const struct attempt *a)
 	return ceiling ? random_u64() % (ceiling + 1) : 0;
 }
 
-/* False when cancelled meanwhile. A clock of the tests' own is asked to sleep instead of waiting here. */
+/* False when cancelled meanwhile. A clock of the tests' own is asked to sleep instead of waiting
+ * here. */
 static bool pause_ms(struct retry *r, uint64_t ms)
 {
 	bool cancelled;
@@ -85,12 +86,13 @@ static void tell_trouble(struct attempt *a, int err)
 
 	if (a->tries == 1)
 		a->first_failed_ms = now;
-	if (now - a->first_failed_ms < NOTIFY_AFTER_MS || (a->told && now - a->told_ms < NOTIFY_EVERY_MS))
+	if (now - a->first_failed_ms < NOTIFY_AFTER_MS ||
+	    (a->told && now - a->told_ms < NOTIFY_EVERY_MS))
 		return;
 	a->told = true;
 	a->told_ms = now;
-	notify(&a->r->config.notifier, LOG_L_WARN, "%s %s fails since %llu s, still trying: %s", a->what,
-	       a->key, (unsigned long long)(now - a->first_failed_ms) / 1000,
+	notify(&a->r->config.notifier, LOG_L_WARN, "%s %s fails since %llu s, still trying: %s",
+	       a->what, a->key, (unsigned long long)(now - a->first_failed_ms) / 1000,
 	       *err_last_note() ? err_last_note() : err_text(err));
 }
 
@@ -126,17 +128,19 @@ static int check_cancelled(struct attempt *a)
 	return cancelled ? err_note(-ECANCELED, "%s %s: cancelled", a->what, a->key) : 0;
 }
 
-static int retry_get(struct store *s, const char *key, uint64_t offset, uint64_t len, struct buf *out,
-		     struct store_meta *ret_meta)
+static int retry_get(struct store *s, const char *key, uint64_t offset, uint64_t len,
+		     struct buf *out, struct store_meta *ret_meta)
 {
 	struct attempt a = begin(s, "GET", key);
 	size_t before = out->len;
+	bool failed = out->failed;
 	int err = check_cancelled(&a);
 
 	if (err < 0)
 		return err;
 	do {
 		out->len = before;
+		out->failed = failed; /* there may be memory again */
 		err = store_get(a.r->next, key, offset, len, out, ret_meta);
 	} while (again(&a, &err));
 	return err;
@@ -166,7 +170,8 @@ static int was_it_us(struct store *s, const struct store_put *put, struct store_
 	int err = retry_get(s, put->key, 0, STORE_TO_END, &data, &meta);
 
 	if (err == -ENOENT || (err >= 0 && !same_bytes(put, &data)))
-		return err_note(-L3_PRECONDITION, "PUT %s: somebody else's object is there", put->key);
+		return err_note(-L3_PRECONDITION, "PUT %s: somebody else's object is there",
+				put->key);
 	if (err >= 0 && ret_meta)
 		*ret_meta = meta;
 	return err;
@@ -296,7 +301,8 @@ static const struct store_ops retry_ops = {
 	.destroy = retry_destroy,
 };
 
-int store_wrap_retry(struct store *next, const struct store_retry_config *config, struct store **ret)
+int store_wrap_retry(struct store *next, const struct store_retry_config *config,
+		     struct store **ret)
 {
 	struct retry *r = calloc(1, sizeof(*r));
 

@@ -24,8 +24,10 @@ int store_open(const char *url, const struct store_config *config, struct store 
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if (strncmp(url, kinds[i].scheme, strlen(kinds[i].scheme)) == 0)
 			return kinds[i].open(url, config ? config : &defaults, ret);
-	return err_note(-L3_BAD_OPTION,
-			"%s: no store of that kind; write s3://BUCKET/PREFIX or file:///ABSOLUTE/PATH", url);
+	return err_note(
+		-L3_BAD_OPTION,
+		"%s: no store of that kind; write s3://BUCKET/PREFIX or file:///ABSOLUTE/PATH",
+		url);
 }
 
 int store_init(struct store *s, const struct store_ops *ops, const char *url)
@@ -54,11 +56,45 @@ void store_unref(struct store *s)
 		s->ops->destroy(s);
 }
 
-/* ---- arguments ------------------------------------------------------------------------------------ */
+/* ---- arguments
+ * ------------------------------------------------------------------------------------ */
 
 static bool component_is_bad(const char *c, size_t len)
 {
 	return len == 0 || (len == 1 && c[0] == '.') || (len == 2 && c[0] == '.' && c[1] == '.');
+}
+
+/* How many bytes follow in a UTF-8 sequence that begins with c; -1 where none can begin. */
+static int utf8_tail(unsigned char c)
+{
+	if (c < 0x80)
+		return 0;
+	if (c >= 0xc2 && c <= 0xdf)
+		return 1;
+	if (c >= 0xe0 && c <= 0xef)
+		return 2;
+	return c >= 0xf0 && c <= 0xf4 ? 3 : -1;
+}
+
+static bool is_utf8(const char *key)
+{
+	const unsigned char *p = (const unsigned char *)key;
+
+	while (*p) {
+		unsigned char first = *p++, second = *p;
+		int tail = utf8_tail(first);
+
+		if (tail < 0)
+			return false;
+		/* Longer than needed, surrogates, beyond U+10FFFF. */
+		if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) ||
+		    (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f))
+			return false;
+		for (; tail > 0; tail--)
+			if ((*p++ & 0xc0) != 0x80)
+				return false;
+	}
+	return true;
 }
 
 static int check_key(const char *key)
@@ -67,12 +103,16 @@ static int check_key(const char *key)
 	const char *c = key;
 
 	if (len == 0 || len > STORE_KEY_MAX)
-		return err_note(-EINVAL, "object key of %zu bytes (1 to %d can be used)", len, STORE_KEY_MAX);
+		return err_note(-EINVAL, "object key of %zu bytes (1 to %d can be used)", len,
+				STORE_KEY_MAX);
+	if (!is_utf8(key))
+		return err_note(-EINVAL, "object key that is not UTF-8");
 	for (;;) {
 		size_t n = strcspn(c, "/");
 
 		if (component_is_bad(c, n))
-			return err_note(-EINVAL, "object key %s has an empty, . or .. component", key);
+			return err_note(-EINVAL, "object key %s has an empty, . or .. component",
+					key);
 		if (!c[n])
 			return 0;
 		c += n + 1;
@@ -88,7 +128,8 @@ size_t store_put_size(const struct store_put *put)
 	return size;
 }
 
-/* ---- operations ------------------------------------------------------------------------------------ */
+/* ---- operations
+ * ------------------------------------------------------------------------------------ */
 
 int store_get(struct store *s, const char *key, uint64_t offset, uint64_t len, struct buf *out,
 	      struct store_meta *ret_meta)
@@ -117,11 +158,9 @@ int store_put_bytes(struct store *s, const char *key, const void *data, size_t l
 		    enum store_cond cond, const char *match_etag, struct store_meta *ret_meta)
 {
 	struct iovec v = { .iov_base = (void *)data, .iov_len = len };
-	struct store_put put = { .key = key,
-				 .iov = &v,
-				 .iovcnt = 1,
-				 .cond = cond,
-				 .match_etag = match_etag };
+	struct store_put put = {
+		.key = key, .iov = &v, .iovcnt = 1, .cond = cond, .match_etag = match_etag
+	};
 
 	return store_put(s, &put, ret_meta);
 }
@@ -136,27 +175,33 @@ int store_head(struct store *s, const char *key, struct store_meta *ret_meta)
 int store_list(struct store *s, const char *prefix, const char *start_after, unsigned max,
 	       struct store_list *out)
 {
+	out->more = false;
 	return s->ops->list(s, prefix ? prefix : "", start_after ? start_after : "", max, out);
 }
 
-int store_list_all(struct store *s, const char *prefix, const char *start_after, struct store_list *out)
+int store_list_all(struct store *s, const char *prefix, const char *start_after,
+		   struct store_list *out)
 {
 	char *after CLEANUP(free_ptr) = strdup(start_after ? start_after : "");
 
 	do {
+		size_t before = out->count;
 		int err;
 
 		if (!after)
 			return -ENOMEM;
-		out->more = false;
 		err = store_list(s, prefix, after, 0, out);
 		if (err < 0)
 			return err;
-		if (out->more && out->count > 0) {
+		if (out->more && out->count == before)
+			return err_note(-L3_SERVER,
+					"LIST %s: the store promises more and gives none",
+					prefix ? prefix : "");
+		if (out->more) {
 			free(after);
 			after = strdup(out->entries[out->count - 1].key);
 		}
-	} while (out->more && out->count > 0);
+	} while (out->more);
 	return 0;
 }
 
@@ -209,7 +254,8 @@ void store_cancel(struct store *s)
 		s->ops->cancel(s);
 }
 
-/* ---- lists ------------------------------------------------------------------------------------------ */
+/* ---- lists
+ * ------------------------------------------------------------------------------------------ */
 
 int store_list_add(struct store_list *l, const char *key, uint64_t size_bytes, int64_t mtime_s)
 {

@@ -85,8 +85,9 @@ typedef int (*fs_option_fn)(void *ctx, const char *name, const char *value);
 int fs_config_parse(struct fs_config *c, const char *list, fs_option_fn other, void *ctx);
 /* Whole-config checks (renew < lease/2, …). */
 int fs_config_check(const struct fs_config *c);
-/* What a person can do about an error of fs_open or fs_format, naming options; NULL: nothing to say. */
-const char *fs_error_hint(int err);
+/* For people, about a failed fs_open or fs_format: appends the thread's note (or the code's words), and on
+ * a second line what can be done about it, naming options. No newline at the end. */
+void fs_explain(int err, struct buf *out);
 
 struct fs_option_info {
 	const char *name;

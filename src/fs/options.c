@@ -506,10 +506,10 @@ static const struct {
 	{ L3_CORRUPT, "nothing was changed; look closer with: levels3fs fsck URL" },
 };
 
-const char *fs_error_hint(int err)
+void fs_explain(int err, struct buf *out)
 {
+	buf_add_str(out, *err_last_note() ? err_last_note() : err_text(err));
 	for (size_t i = 0; i < ARRAY_LEN(hints); i++)
 		if (hints[i].code == -err)
-			return hints[i].hint;
-	return NULL;
+			buf_printf(out, "\n  hint: %s", hints[i].hint);
 }

@@ -27,6 +27,7 @@ struct cache_config {
 	uint64_t min_free_bytes; /* leave this much of the disk free (default 1 GiB) */
 	uint64_t mem_bytes;	 /* cap of the memory tier */
 	unsigned max_inflight;	 /* fetches at once (default 16) */
+	struct clock *clock;	 /* NULL: the system's */
 	struct notifier notifier; /* told once when the disk tier has to be bypassed, and when it is back */
 };
 

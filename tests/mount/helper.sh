@@ -1,0 +1,78 @@
+# limit: 200
+# The filesystem type as mount(8) uses it: mount -t, an fstab line, umount, remount, options; signals flush as well.
+. "$HERE/lib.sh"
+
+# As `make install` does, for this test only.
+installed=
+for h in mount.levels3fs mount.fuse.levels3fs umount.levels3fs umount.fuse.levels3fs; do
+	[ -e "/sbin/$h" ] && [ "$(readlink "/sbin/$h")" != "$PROGRAM" ] && [ -z "${LEVELS3_TEST_REPLACE_HELPERS:-}" ] && [ ! -L "/sbin/$h" ] &&
+		fail "/sbin/$h is installed; remove it before testing"
+	ln -sf "$PROGRAM" "/sbin/$h" && installed="$installed /sbin/$h"
+done
+trap 'rm -f $installed; cp "$WORK/fstab" /etc/fstab 2>/dev/null; cleanup' EXIT
+cp /etc/fstab "$WORK/fstab" 2>/dev/null || : >"$WORK/fstab"
+
+mkfs
+check "mount -t" mount -t levels3fs "$URL" "$MNT" -o "$(store_opts),noatime,nodev"
+[ "$(findmnt -no FSTYPE "$MNT")" = fuse.levels3fs ] || fail "type $(findmnt -no FSTYPE "$MNT")"
+[ "$(findmnt -no SOURCE "$MNT")" = "$URL" ] || fail "source $(findmnt -no SOURCE "$MNT")"
+findmnt -no OPTIONS "$MNT" | grep -q nodev || fail "nodev was not honoured"
+findmnt -no OPTIONS "$MNT" | grep -q nosuid && fail "nosuid although not asked for"
+echo data >"$MNT/file"
+pid=$(daemon_pid)
+check "umount" umount "$MNT"
+[ ! -d "/proc/$pid" ] || fail "umount returned while the daemon was still at work"
+
+echo "$URL $MNT levels3fs $(store_opts),_netdev,nofail,user=root,x-systemd.requires=network-online.target,noauto 0 0" >>/etc/fstab
+check "mount from fstab" mount "$MNT"
+[ "$(cat "$MNT/file")" = data ] || fail "the file is gone"
+findmnt -no OPTIONS "$MNT" | grep -q nosuid || fail "user= implies nosuid"
+check "remount read-only" mount -o remount,ro "$MNT"
+! touch "$MNT/x" 2>/dev/null || fail "written on a read-only mount"
+check "remount read-write" mount -o remount,rw "$MNT"
+check "writing again" touch "$MNT/x"
+check "umount of it" umount "$MNT"
+cp "$WORK/fstab" /etc/fstab
+
+# -o ro never writes, and needs no lease.
+mount_fs
+check "ro" bash -c 'mkdir -p "$1/ro" && "$2" mount "$3" "$1/ro" -o "$4,ro,cache_dir=none"' - "$WORK" "$PROGRAM" "$URL" "$(store_opts)"
+[ "$(cat "$WORK/ro/file")" = data ] || fail "ro mount beside a writer"
+! touch "$WORK/ro/y" 2>/dev/null || fail "written on ro"
+check "umount ro" "$PROGRAM" umount "$WORK/ro"
+
+# Signals end it cleanly: what was written is there, without any sync.
+for sig in TERM INT HUP; do
+	echo $sig >"$MNT/$sig"
+	pid=$(daemon_pid)
+	kill -$sig "$pid"
+	for _ in $(seq 300); do
+		[ -d "/proc/$pid" ] || break
+		sleep 0.1
+	done
+	[ ! -d "/proc/$pid" ] || fail "still running 30 s after SIG$sig"
+	mountpoint -q "$MNT" && fail "still mounted after SIG$sig"
+	rm -rf "$CACHE"
+	mount_fs
+	[ "$(cat "$MNT/$sig")" = $sig ] || fail "SIG$sig lost a file"
+done
+echo fu >"$MNT/fu"
+pid=$(daemon_pid)
+check fusermount3 fusermount3 -u "$MNT"
+for _ in $(seq 300); do
+	[ -d "/proc/$pid" ] || break
+	sleep 0.1
+done
+rm -rf "$CACHE"
+
+# In the foreground too.
+"$PROGRAM" "$URL" "$MNT" -f -o "$(store_opts)" 2>"$WORK/fg" &
+fg=$!
+for _ in $(seq 100); do
+	mountpoint -q "$MNT" && break
+	sleep 0.1
+done
+[ "$(cat "$MNT/fu")" = fu ] || fail "fusermount3 -u lost a file: $(cat "$WORK/fg")"
+kill $fg
+wait $fg || fail "exit status $? of the foreground daemon after SIGTERM: $(cat "$WORK/fg")"
+fsck_fs

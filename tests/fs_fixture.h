@@ -20,6 +20,27 @@ static struct fs *fs; /* the one mounted */
 static struct fs_config config;
 static const struct fs_cred nobody = { 1000, 1000, 0 };
 
+/* Nobody waits here: a sleep moves the clock on. The tests' own process holds the lease of a
+ * filesystem that it lost, so that it has to run out. */
+static uint64_t slept_ns; /* atomic */
+
+static inline uint64_t test_mono_ns(struct clock *c)
+{
+	return clock_system.mono_ns(&clock_system) + __atomic_load_n(&slept_ns, __ATOMIC_SEQ_CST);
+}
+
+static inline int64_t test_real_ns(struct clock *c)
+{
+	return clock_system.real_ns(&clock_system);
+}
+
+static inline void test_sleep_ms(struct clock *c, uint64_t ms)
+{
+	__atomic_fetch_add(&slept_ns, ms * 1000000, __ATOMIC_SEQ_CST);
+}
+
+static struct clock test_clock = { test_mono_ns, test_real_ns, test_sleep_ms };
+
 /* Nothing happens in the background but on request. */
 static inline void quiet_config(void)
 {
@@ -27,6 +48,8 @@ static inline void quiet_config(void)
 	config.commit_ms = HOUR_MS;
 	ck_assert_int_eq(fs_config_set(&config, "cache_dir", "none"), 0);
 	config.cache_size_bytes = 16 * MIB;
+	config.clock = &test_clock;
+	config.lease_wait_ms = HOUR_MS;
 }
 
 static inline void must(int err, const char *what)
@@ -64,6 +87,13 @@ static inline void end_fs(const char *url)
 static inline void reopen_fs(const char *url)
 {
 	close_fs();
+	open_fs(url);
+}
+
+/* What was not durable is gone. */
+static inline void lose_machine(const char *url)
+{
+	fs_crash(fs);
 	open_fs(url);
 }
 

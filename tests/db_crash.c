@@ -140,7 +140,7 @@ START_TEST(test_after_a_crash_at_any_operation_what_was_acknowledged_is_there)
 		if (!has_met(&s))
 			break;
 	}
-	ck_assert_uint_gt(s.at, 30);
+	ck_assert_uint_gt(s.at, 20);
 }
 END_TEST
 
@@ -219,7 +219,7 @@ START_TEST(test_a_takeover_at_any_operation_loses_nothing_acknowledged)
 		mount_drop(&s.other);
 		ck_contents(&s, "takeover");
 	}
-	ck_assert_uint_gt(s.at, 30);
+	ck_assert_uint_gt(s.at, 20);
 }
 END_TEST
 

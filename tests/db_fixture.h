@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What the tests of the db room share: a *mount*, which is a lease, a cache and a database on a
- *store whose requests are counted and made to fail at will. Several mounts may be on one store;
- *each has a clock of its own, so that one can sleep through what another does.
+ * store whose requests are counted and made to fail at will. Several mounts may be on one store;
+ * each has a clock of its own, so that one can sleep through what another does.
  *
  *	db ── store, forever (retry) ── faults ── counts (trace) ── the store of the test
  *	lease ──────────────────────────── same

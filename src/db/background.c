@@ -56,7 +56,7 @@ int db_thread_start(pthread_t *ret, void *(*run)(void *arg), void *arg)
 	return err ? err_note(-err, "cannot start a thread of the database") : 0;
 }
 
-bool env_on_background(struct env *e)
+bool db_env_on_background(struct env *e)
 {
 	return pthread_equal(pthread_self(), e->background);
 }
@@ -71,7 +71,7 @@ static struct env_job *job_new(struct env *e)
 	return j;
 }
 
-void env_schedule(struct env *e, void (*fn)(void *arg), void *arg)
+void db_env_schedule(struct env *e, void (*fn)(void *arg), void *arg)
 {
 	struct env_job *j = job_new(e);
 
@@ -83,7 +83,7 @@ void env_schedule(struct env *e, void (*fn)(void *arg), void *arg)
 	pthread_mutex_unlock(&e->jobs_lock);
 }
 
-bool env_pause(struct env *e, uint64_t ms)
+bool db_env_pause(struct env *e, uint64_t ms)
 {
 	bool go_on;
 
@@ -95,7 +95,7 @@ bool env_pause(struct env *e, uint64_t ms)
 	return go_on;
 }
 
-int env_init(struct env *e, const struct env_config *config, const struct names *start)
+int db_env_init(struct env *e, const struct env_config *config, const struct names *start)
 {
 	int err;
 
@@ -108,18 +108,18 @@ int env_init(struct env *e, const struct env_config *config, const struct names 
 	pthread_mutex_init(&e->jobs_lock, NULL);
 	pthread_cond_init(&e->jobs_changed, NULL);
 	cond_init(&e->changed);
-	err = names_copy(start, &e->live);
+	err = db_names_copy(start, &e->live);
 	if (!err && config->writable)
 		err = pool_new("table", config->upload_threads, &e->uploads);
 	if (!err)
 		err = db_thread_start(&e->background, background_run, e);
 	e->background_started = !err;
 	if (err)
-		env_release(e);
+		db_env_release(e);
 	return err;
 }
 
-void env_shutdown(struct env *e)
+void db_env_shutdown(struct env *e)
 {
 	pthread_mutex_lock(&e->lock);
 	e->closing = true;
@@ -142,24 +142,24 @@ static void stop_background(struct env *e)
 	pthread_join(e->background, NULL);
 }
 
-void env_release(struct env *e)
+void db_env_release(struct env *e)
 {
 	struct vfile *f, *tmp;
 
-	env_shutdown(e);
+	db_env_shutdown(e);
 	stop_background(e);
 	pool_free(e->uploads);
 	DL_FOREACH_SAFE (e->dirty, f, tmp)
-		vfile_put(f);
-	recs_free(e->queue);
-	names_release(&e->live);
+		db_vfile_put(f);
+	db_recs_free(e->queue);
+	db_names_release(&e->live);
 	pthread_cond_destroy(&e->changed);
 	pthread_cond_destroy(&e->jobs_changed);
 	pthread_mutex_destroy(&e->jobs_lock);
 	pthread_mutex_destroy(&e->lock);
 }
 
-int env_wait_uploads(struct env *e)
+int db_env_wait_uploads(struct env *e)
 {
 	int err = 0;
 
@@ -174,8 +174,8 @@ int env_wait_uploads(struct env *e)
 	return err;
 }
 
-void env_count(struct env *e, uint64_t *ret_tables, uint64_t *ret_table_bytes,
-	       uint64_t *ret_log_bytes)
+void db_env_count(struct env *e, uint64_t *ret_tables, uint64_t *ret_table_bytes,
+		  uint64_t *ret_log_bytes)
 {
 	struct entry *entry, *tmp;
 
@@ -188,14 +188,14 @@ void env_count(struct env *e, uint64_t *ret_tables, uint64_t *ret_table_bytes,
 		if (f->table) {
 			(*ret_tables)++;
 			*ret_table_bytes += f->table->size;
-		} else if (name_is_log(entry->name)) {
-			*ret_log_bytes += vfile_published(f);
+		} else if (db_name_is_log(entry->name)) {
+			*ret_log_bytes += db_vfile_published(f);
 		}
 	}
 	pthread_mutex_unlock(&e->lock);
 }
 
-int env_table_keys(struct env *e, struct names *ret)
+int db_env_table_keys(struct env *e, struct names *ret)
 {
 	struct entry *entry, *tmp;
 	int err = 0;
@@ -206,12 +206,12 @@ int env_table_keys(struct env *e, struct names *ret)
 		struct table *t = entry->file->table;
 
 		if (t && !err)
-			err = names_set(ret, strrchr(t->key, '/') + 1, entry->file, t->size);
+			err = db_names_set(ret, strrchr(t->key, '/') + 1, entry->file, t->size);
 	}
 	for (struct rec *r = e->queue; r && !err; r = r->next)
 		if (r->file && r->file->table)
-			err = names_set(ret, strrchr(r->file->table->key, '/') + 1, r->file,
-					r->file->table->size);
+			err = db_names_set(ret, strrchr(r->file->table->key, '/') + 1, r->file,
+					   r->file->table->size);
 	pthread_mutex_unlock(&e->lock);
 	return err;
 }

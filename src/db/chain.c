@@ -11,20 +11,20 @@
 #include <string.h>
 #include <utlist.h>
 
-void chain_init(struct chain *c, const struct db_config *config, struct env *env, struct gc *gc)
+void db_chain_init(struct chain *c, const struct db_config *config, struct env *env, struct gc *gc)
 {
 	memset(c, 0, sizeof(*c));
 	c->config = config;
 	c->env = env;
 	c->gc = gc;
-	history_init(&c->history);
+	db_history_init(&c->history);
 	pthread_mutex_init(&c->lock, NULL);
 	cond_init(&c->changed);
 }
 
-void chain_release(struct chain *c)
+void db_chain_release(struct chain *c)
 {
-	history_release(&c->history);
+	db_history_release(&c->history);
 	pthread_cond_destroy(&c->changed);
 	pthread_mutex_destroy(&c->lock);
 }
@@ -42,15 +42,15 @@ static void set_failed(struct chain *c, int err)
 	pthread_cond_broadcast(&c->changed);
 }
 
-void chain_fail(struct chain *c, int err)
+void db_chain_fail(struct chain *c, int err)
 {
 	pthread_mutex_lock(&c->lock);
 	set_failed(c, err);
 	pthread_mutex_unlock(&c->lock);
-	env_fail(c->env, err);
+	db_env_fail(c->env, err);
 }
 
-int chain_failed(struct chain *c)
+int db_chain_failed(struct chain *c)
 {
 	int err = 0;
 
@@ -66,7 +66,7 @@ static void fail_loudly(struct chain *c, int err)
 {
 	if (err == -L3_FENCED)
 		lease_mark_lost(c->config->lease);
-	chain_fail(c, err);
+	db_chain_fail(c, err);
 	if (err != -ECANCELED)
 		notify(&c->config->notifier, LOG_L_ERROR, "nothing is written any more: %s (%s)",
 		       err_text(err), c->note);
@@ -82,7 +82,7 @@ static int take_cut(struct chain *c, int err, struct rec **ret, uint64_t *ret_nu
 	pthread_mutex_lock(&c->lock);
 	*ret_number = ++c->begun;
 	if (!err)
-		err = env_cut(c->env, ret);
+		err = db_env_cut(c->env, ret);
 	pthread_mutex_unlock(&c->lock);
 	return err;
 }
@@ -111,7 +111,7 @@ static void finish_cut(struct chain *c, uint64_t number, int err)
 static void lead(struct chain *c)
 {
 	const struct db_hooks *hooks = &c->config->hooks;
-	int broken = env_failed(c->env), err = broken;
+	int broken = db_env_failed(c->env), err = broken;
 	struct db_seal seal = { 0 };
 	struct rec *recs = NULL;
 	uint64_t number;
@@ -122,16 +122,16 @@ static void lead(struct chain *c)
 	if (!broken && hooks->after_seal)
 		hooks->after_seal(hooks->ctx);
 	if (!err)
-		broken = err = slot_send(c, recs, &seal, number);
+		broken = err = db_slot_send(c, recs, &seal, number);
 	if (broken)
 		fail_loudly(c, broken);
-	slot_seal_done(&seal, err);
-	recs_free(recs);
+	db_slot_seal_done(&seal, err);
+	db_recs_free(recs);
 	pthread_mutex_lock(&c->lock);
 	finish_cut(c, number, err);
 	pthread_mutex_unlock(&c->lock);
 	if (!err)
-		gc_settle(c->gc, number);
+		db_gc_settle(c->gc, number);
 }
 
 /* ---- waiting
@@ -140,10 +140,10 @@ static void lead(struct chain *c)
 /* chain.lock held */
 static uint64_t cut_needed(struct chain *c)
 {
-	return c->begun + (env_is_dirty(c->env) ? 1 : 0);
+	return c->begun + (db_env_is_dirty(c->env) ? 1 : 0);
 }
 
-uint64_t chain_cut_needed(struct chain *c)
+uint64_t db_chain_cut_needed(struct chain *c)
 {
 	uint64_t n;
 
@@ -153,7 +153,7 @@ uint64_t chain_cut_needed(struct chain *c)
 	return n;
 }
 
-bool chain_cut_is_durable(struct chain *c, uint64_t cut)
+bool db_chain_cut_is_durable(struct chain *c, uint64_t cut)
 {
 	bool durable;
 
@@ -178,7 +178,7 @@ static void lead_or_wait(struct chain *c)
 	pthread_cond_broadcast(&c->changed);
 }
 
-int chain_commit(struct chain *c)
+int db_chain_commit(struct chain *c)
 {
 	struct chain_waiter w = { 0 };
 	int err;

@@ -7,15 +7,15 @@
  * shares the next cut, which one of them makes (the *leader*).
  *
  * Taking over: our epoch is above every one in the chain. The fence, an empty slot of the new
- *epoch, is created at the end of the chain. Whoever wrote before meets it with the next PUT and is
- *told so by the store, whatever the clocks say. Losing the race for a slot means reading it: an
- *older epoch's slot is applied and the next number tried; a newer epoch's ends our attempt. Last,
- *the lease is read again: if it is no longer ours, the fence may have landed in a gap that the
- *present writer's trimming had left, where nobody ever reads it; we stop.
+ * epoch, is created at the end of the chain. Whoever wrote before meets it with the next PUT and is
+ * told so by the store, whatever the clocks say. Losing the race for a slot means reading it: an
+ * older epoch's slot is applied and the next number tried; a newer epoch's ends our attempt. Last,
+ * the lease is read again: if it is no longer ours, the fence may have landed in a gap that the
+ * present writer's trimming had left, where nobody ever reads it; we stop.
  *
- *	loaded ──chain_fence──▶ writing ──PUT refused, newer epoch in our slot──▶ failed (FENCED)
- *	                          │  ▲                   lease lost ─────────────▶ failed (FENCED)
- *	                 chain_commit                    chain_fail ─────────────▶ failed
+ *	loaded ──db_chain_fence──▶ writing ──PUT refused, newer epoch in our slot──▶ failed (FENCED)
+ *	                            │  ▲  └──────lease lost──────────────────────────▶ failed (FENCED)
+ *	                    db_chain_commit                 db_chain_fail ───────────▶ failed
  *
  * Failed is for good: nothing is acknowledged any more, and env refuses LevelDB's writes.
  *
@@ -63,18 +63,18 @@ struct chain {
 	bool log_removed;
 };
 
-void chain_init(struct chain *c, const struct db_config *config, struct env *env, struct gc *gc);
-void chain_release(struct chain *c);
+void db_chain_init(struct chain *c, const struct db_config *config, struct env *env, struct gc *gc);
+void db_chain_release(struct chain *c);
 
-/* After load_history into c->history, before anything is written. */
-int chain_fence(struct chain *c, const struct load_config *load);
+/* After db_load_history into c->history, before anything is written. */
+int db_chain_fence(struct chain *c, const struct load_config *load);
 /* Everything written before the call is durable when it returns 0. */
-int chain_commit(struct chain *c);
+int db_chain_commit(struct chain *c);
 /* The number of the cut that will hold, or holds, everything written so far. */
-uint64_t chain_cut_needed(struct chain *c);
-bool chain_cut_is_durable(struct chain *c, uint64_t cut);
+uint64_t db_chain_cut_needed(struct chain *c);
+bool db_chain_cut_is_durable(struct chain *c, uint64_t cut);
 /* For good; the first error stays. */
-void chain_fail(struct chain *c, int err);
-int chain_failed(struct chain *c);
+void db_chain_fail(struct chain *c, int err);
+int db_chain_failed(struct chain *c);
 
 #endif

@@ -11,12 +11,12 @@
 
 enum { KIND_BYTES = 0, KIND_TABLE = 1 };
 
-void checkpoint_key(uint64_t slot, char out[CHECKPOINT_KEY_LIMIT])
+void db_checkpoint_key(uint64_t slot, char out[CHECKPOINT_KEY_LIMIT])
 {
 	snprintf(out, CHECKPOINT_KEY_LIMIT, CHECKPOINT_PREFIX "%020llu", (unsigned long long)slot);
 }
 
-int checkpoint_list_add(struct checkpoint_list *l, uint64_t slot)
+int db_checkpoint_list_add(struct checkpoint_list *l, uint64_t slot)
 {
 	if (l->count == l->cap) {
 		size_t cap = l->cap ? l->cap * 2 : 8;
@@ -31,21 +31,21 @@ int checkpoint_list_add(struct checkpoint_list *l, uint64_t slot)
 	return 0;
 }
 
-void checkpoint_list_release(struct checkpoint_list *l)
+void db_checkpoint_list_release(struct checkpoint_list *l)
 {
 	free(l->slots);
 	memset(l, 0, sizeof(*l));
 }
 
-int checkpoint_take(const struct history *h, struct checkpoint *ret)
+int db_checkpoint_take(const struct history *h, struct checkpoint *ret)
 {
 	struct checkpoint c = { .slot = h->slot, .epoch = h->epoch };
 	struct entry *e, *tmp;
 
 	c.fences = malloc((h->fence_count + 1) * sizeof(*c.fences));
-	c.files = calloc(names_count(&h->names) + 1, sizeof(*c.files));
+	c.files = calloc(db_names_count(&h->names) + 1, sizeof(*c.files));
 	if (!c.fences || !c.files) {
-		checkpoint_release(&c);
+		db_checkpoint_release(&c);
 		return err_note(-ENOMEM, "no memory for a checkpoint");
 	}
 	c.fence_count = h->fence_count;
@@ -56,17 +56,17 @@ int checkpoint_take(const struct history *h, struct checkpoint *ret)
 		struct checkpoint_file *f = &c.files[c.file_count++];
 
 		memcpy(f->name, e->name, sizeof(f->name));
-		f->file = vfile_get(e->file);
+		f->file = db_vfile_get(e->file);
 		f->len = e->len;
 	}
 	*ret = c;
 	return 0;
 }
 
-void checkpoint_release(struct checkpoint *c)
+void db_checkpoint_release(struct checkpoint *c)
 {
 	for (size_t i = 0; i < c->file_count; i++)
-		vfile_put(c->files[i].file);
+		db_vfile_put(c->files[i].file);
 	free(c->files);
 	free(c->fences);
 	memset(c, 0, sizeof(*c));
@@ -79,15 +79,15 @@ static void put_file(struct out *o, const struct checkpoint_file *f)
 	buf_bytes(&o->head, f->name, strlen(f->name));
 	if (f->file->table) {
 		buf_u8(&o->head, KIND_TABLE);
-		table_encode(&o->head, f->file->table);
+		db_table_encode(&o->head, f->file->table);
 		return;
 	}
 	buf_u8(&o->head, KIND_BYTES);
 	buf_varint(&o->head, f->len);
-	out_rope(o, &f->file->rope, &at, f->len);
+	db_out_rope(o, &f->file->rope, &at, f->len);
 }
 
-int checkpoint_encode(const struct checkpoint *c, const struct uuid *fs, struct out *o)
+int db_checkpoint_encode(const struct checkpoint *c, const struct uuid *fs, struct out *o)
 {
 	buf_u64(&o->head, c->slot);
 	buf_u64(&o->head, c->epoch);
@@ -99,7 +99,7 @@ int checkpoint_encode(const struct checkpoint *c, const struct uuid *fs, struct 
 	buf_varint(&o->head, c->file_count);
 	for (size_t i = 0; i < c->file_count; i++)
 		put_file(o, &c->files[i]);
-	return out_finish(o, FRAME_CHECKPOINT, fs);
+	return db_out_finish(o, FRAME_CHECKPOINT, fs);
 }
 
 static int get_fences(struct rd *r, struct history *h)
@@ -113,7 +113,7 @@ static int get_fences(struct rd *r, struct history *h)
 
 		if (last && (f.epoch <= last->epoch || f.slot <= last->slot))
 			return -L3_CORRUPT;
-		err = history_add_fence(h, f.epoch, f.slot);
+		err = db_history_add_fence(h, f.epoch, f.slot);
 		if (err)
 			return err;
 	}
@@ -129,17 +129,17 @@ static int get_bytes(struct rd *r, struct vfile **ret)
 
 	if (!data && len)
 		return -L3_CORRUPT;
-	err = vfile_new(&f);
+	err = db_vfile_new(&f);
 	if (err)
 		return err;
 	f->created = true;
 	f->cut = len;
-	err = rope_append(&f->rope, data, len);
+	err = db_rope_append(&f->rope, data, len);
 	if (err) {
-		vfile_put(f);
+		db_vfile_put(f);
 		return err;
 	}
-	vfile_publish(f, len);
+	db_vfile_publish(f, len);
 	*ret = f;
 	return 0;
 }
@@ -151,11 +151,11 @@ static int get_file(struct rd *r, struct history *h)
 	uint8_t kind;
 	int err;
 
-	if (!name_decode(r, name))
+	if (!db_name_decode(r, name))
 		return -L3_CORRUPT;
 	kind = rd_u8(r);
 	if (kind == KIND_TABLE)
-		err = table_decode(r, &f);
+		err = db_table_decode(r, &f);
 	else if (kind == KIND_BYTES)
 		err = get_bytes(r, &f);
 	else
@@ -163,8 +163,8 @@ static int get_file(struct rd *r, struct history *h)
 	if (!err && rd_error(r))
 		err = -L3_CORRUPT;
 	if (!err)
-		err = names_set(&h->names, name, f, f->table ? f->table->size : f->published);
-	vfile_put(f);
+		err = db_names_set(&h->names, name, f, f->table ? f->table->size : f->published);
+	db_vfile_put(f);
 	return err;
 }
 
@@ -182,8 +182,8 @@ static int get_all(struct rd *r, struct history *h)
 	return err ? err : rd_done(r);
 }
 
-int checkpoint_decode(const void *data, size_t len, const struct uuid *fs, uint64_t slot,
-		      const char *what, struct history *h)
+int db_checkpoint_decode(const void *data, size_t len, const struct uuid *fs, uint64_t slot,
+			 const char *what, struct history *h)
 {
 	struct rd r;
 	int err = frame_get(data, len, FRAME_CHECKPOINT, fs, what, &r, NULL);

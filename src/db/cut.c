@@ -14,7 +14,7 @@ static bool queue_is_ready(const struct env *e)
 	return e->queue && (e->queue->type != REC_TABLE || e->queue->file->table->uploaded);
 }
 
-bool env_is_dirty(struct env *e)
+bool db_env_is_dirty(struct env *e)
 {
 	bool dirty;
 
@@ -53,10 +53,10 @@ static int reserve_recs(const struct env *e, struct rec **ret)
 	DL_FOREACH (e->dirty, f) {
 		for (int i = 0; i < 2; i++) {
 			struct rec *r = NULL;
-			int err = rec_new(i ? REC_CREATE : REC_APPEND, f->name, f, &r);
+			int err = db_rec_new(i ? REC_CREATE : REC_APPEND, f->name, f, &r);
 
 			if (err) {
-				recs_free(list);
+				db_recs_free(list);
 				return err;
 			}
 			r->next = list;
@@ -78,12 +78,12 @@ static struct rec *cut_logs(struct env *e, struct rec *reserved)
 		next = r->next;
 		r->next = NULL;
 		if (f->gone || (r->type == REC_CREATE && f->created)) {
-			rec_free(r);
+			db_rec_free(r);
 			continue;
 		}
 		if (r->type == REC_APPEND) {
 			r->from = f->cut;
-			r->upto = vfile_published(f);
+			r->upto = db_vfile_published(f);
 			f->cut = r->upto;
 		}
 		f->created = true;
@@ -100,7 +100,7 @@ static void clean_logs(struct env *e)
 	DL_FOREACH_SAFE (e->dirty, f, tmp) {
 		DL_DELETE(e->dirty, f);
 		f->dirty = false;
-		vfile_put(f);
+		db_vfile_put(f);
 	}
 	e->uncut_bytes = 0;
 }
@@ -117,7 +117,7 @@ static struct rec *settle_removals(struct rec *list)
 			r->file->gone = true;
 			if (!r->file->created) {
 				*at = r->next;
-				rec_free(r);
+				db_rec_free(r);
 				continue;
 			}
 		}
@@ -126,7 +126,7 @@ static struct rec *settle_removals(struct rec *list)
 	return list;
 }
 
-int env_cut(struct env *e, struct rec **ret)
+int db_env_cut(struct env *e, struct rec **ret)
 {
 	struct rec *logs = NULL, *ordered, **end;
 	int err;
@@ -148,7 +148,7 @@ int env_cut(struct env *e, struct rec **ret)
 	return 0;
 }
 
-uint64_t env_uncut_bytes(struct env *e)
+uint64_t db_env_uncut_bytes(struct env *e)
 {
 	uint64_t n;
 

@@ -39,7 +39,7 @@ static void set_defaults(struct db_config *c)
 /* A database is made on purpose only, and only where there is none. */
 static int check_state(const struct db_config *c, const struct history *h)
 {
-	bool exists = names_find(&h->names, "CURRENT") != NULL;
+	bool exists = db_names_find(&h->names, "CURRENT") != NULL;
 
 	if (c->create && exists)
 		return err_note(-EEXIST, "the chain holds a database already");
@@ -58,14 +58,14 @@ static int load(struct db *db)
 				  .fs = db->config.fs,
 				  .notifier = db->config.notifier };
 	struct checkpoint_list *l = &db->keeper.checkpoints;
-	int err = load_history(&lc, &c->history, l);
+	int err = db_load_history(&lc, &c->history, l);
 
 	if (err)
 		return err;
 	c->slots_since = c->history.slot - (l->count ? l->slots[l->count - 1] : 0);
 	err = check_state(&db->config, &c->history);
 	if (!err && db_is_writable(db))
-		err = chain_fence(c, &lc);
+		err = db_chain_fence(c, &lc);
 	db->parts_unseen = c->history.parts != NULL;
 	return err;
 }
@@ -79,11 +79,11 @@ static int start_env(struct db *db)
 		.epoch = db->chain.epoch,
 		.writable = db_is_writable(db),
 		.upload_threads = db->config.upload_threads,
-		.on_pressure = keeper_kick,
+		.on_pressure = db_keeper_kick,
 		.ctx = db,
 	};
 
-	return env_init(&db->env, &ec, &db->chain.history.names);
+	return db_env_init(&db->env, &ec, &db->chain.history.names);
 }
 
 static int set_options(struct db *db)
@@ -125,7 +125,7 @@ static int open_leveldb(struct db *db)
 
 	if (err)
 		return err;
-	(void)env_take_thread_error();
+	(void)db_env_take_thread_error();
 	db->handle = leveldb_open(db->options, DB_NAME, &text);
 	if (!text)
 		return 0;
@@ -143,25 +143,25 @@ static void init(struct db *db, const struct db_config *config)
 				 .cache = db->config.cache,
 				 .clock = db->config.clock,
 				 .grace_ms = db->config.grace_ms };
-	gc_init(&db->gc, &gc);
-	chain_init(&db->chain, &db->config, &db->env, &db->gc);
-	db->chain.on_durable = keeper_kick;
+	db_gc_init(&db->gc, &gc);
+	db_chain_init(&db->chain, &db->config, &db->env, &db->gc);
+	db->chain.on_durable = db_keeper_kick;
 	db->chain.ctx = db;
-	keeper_init(db);
+	db_keeper_init(db);
 }
 
 static void release(struct db *db)
 {
-	keeper_release(db);
-	chain_release(&db->chain);
-	gc_release(&db->gc);
+	db_keeper_release(db);
+	db_chain_release(&db->chain);
+	db_gc_release(&db->gc);
 	free(db);
 }
 
 static void stop(struct db *db)
 {
-	keeper_stop(db);
-	env_shutdown(&db->env);
+	db_keeper_stop(db);
+	db_env_shutdown(&db->env);
 	if (db->handle)
 		leveldb_close(db->handle);
 	if (db->options)
@@ -177,7 +177,7 @@ static void stop(struct db *db)
 	if (db->filter)
 		leveldb_filterpolicy_destroy(db->filter);
 	env_shim_free(db->shim);
-	env_release(&db->env);
+	db_env_release(&db->env);
 }
 
 int db_open(const struct db_config *config, struct db **ret)
@@ -197,7 +197,7 @@ int db_open(const struct db_config *config, struct db **ret)
 	}
 	err = open_leveldb(db);
 	if (!err && db_is_writable(db))
-		err = keeper_start(db);
+		err = db_keeper_start(db);
 	if (err) {
 		db_close(db);
 		return err;
@@ -216,7 +216,7 @@ void db_close(struct db *db)
 
 void db_cancel(struct db *db)
 {
-	chain_fail(&db->chain, err_note(-ECANCELED, "the database is being shut down by force"));
+	db_chain_fail(&db->chain, err_note(-ECANCELED, "the database is being shut down by force"));
 	if (db->config.lease)
 		lease_cancel(db->config.lease);
 }
@@ -248,7 +248,7 @@ int db_recovered_parts(struct db *db, db_part_fn fn, void *ctx)
 	if (err)
 		return err;
 	pthread_mutex_lock(&c->lock);
-	history_drop_parts(&c->history);
+	db_history_drop_parts(&c->history);
 	db->parts_unseen = false;
 	pthread_mutex_unlock(&c->lock);
 	return 0;
@@ -268,8 +268,8 @@ int db_commit(struct db *db)
 
 	if (err)
 		return err;
-	keeper_activate(db);
-	return chain_commit(&db->chain);
+	db_keeper_activate(db);
+	return db_chain_commit(&db->chain);
 }
 
 int db_checkpoint(struct db *db)
@@ -277,19 +277,19 @@ int db_checkpoint(struct db *db)
 	int err = db_commit(db);
 
 	if (!err)
-		err = env_wait_uploads(&db->env);
+		err = db_env_wait_uploads(&db->env);
 	if (!err)
-		err = chain_commit(&db->chain);
+		err = db_chain_commit(&db->chain);
 	if (!err)
-		err = keeper_checkpoint(db);
+		err = db_keeper_checkpoint(db);
 	if (!err)
-		gc_run(&db->gc);
+		db_gc_run(&db->gc);
 	return err;
 }
 
 bool db_is_dirty(struct db *db)
 {
-	return db_is_writable(db) && env_is_dirty(&db->env);
+	return db_is_writable(db) && db_env_is_dirty(&db->env);
 }
 
 int db_discard(struct db *db, const char *key)
@@ -299,10 +299,10 @@ int db_discard(struct db *db, const char *key)
 
 	if (err)
 		return err;
-	cut = chain_cut_needed(&db->chain);
-	err = gc_add(&db->gc, key, cut);
-	if (!err && chain_cut_is_durable(&db->chain, cut))
-		gc_settle(&db->gc, cut);
+	cut = db_chain_cut_needed(&db->chain);
+	err = db_gc_add(&db->gc, key, cut);
+	if (!err && db_chain_cut_is_durable(&db->chain, cut))
+		db_gc_settle(&db->gc, cut);
 	return err;
 }
 
@@ -338,15 +338,15 @@ uint64_t db_epoch(const struct db *db)
  */
 int db_error(struct db *db, char *leveldb_err)
 {
-	int err = env_take_thread_error();
-	int failed = chain_failed(&db->chain);
+	int err = db_env_take_thread_error();
+	int failed = db_chain_failed(&db->chain);
 
 	if (failed)
 		err = failed;
 	else if (strncmp(leveldb_err, "Corruption", strlen("Corruption")) == 0)
 		err = -L3_CORRUPT;
 	else if (!err)
-		err = env_failed(&db->env);
+		err = db_env_failed(&db->env);
 	err = err_note(err ? err : -EIO, "%s", leveldb_err);
 	leveldb_free(leveldb_err);
 	return err;
@@ -355,11 +355,11 @@ int db_error(struct db *db, char *leveldb_err)
 int db_each_table(struct db *db, int (*fn)(void *ctx, const char *key, uint64_t size_bytes),
 		  void *ctx)
 {
-	struct checkpoint state CLEANUP(checkpoint_release) = { 0 };
+	struct checkpoint state CLEANUP(db_checkpoint_release) = { 0 };
 	int err;
 
 	pthread_mutex_lock(&db->chain.lock);
-	err = checkpoint_take(&db->chain.history, &state);
+	err = db_checkpoint_take(&db->chain.history, &state);
 	pthread_mutex_unlock(&db->chain.lock);
 	for (size_t i = 0; i < state.file_count && !err; i++) {
 		const struct table *t = state.files[i].file->table;
@@ -387,7 +387,7 @@ void db_stats(struct db *db, struct db_stats *ret)
 	if (k->checkpoints.count)
 		ret->checkpoint_slot = k->checkpoints.slots[k->checkpoints.count - 1];
 	pthread_mutex_unlock(&k->lock);
-	ret->pending_bytes = env_uncut_bytes(&db->env);
-	env_count(&db->env, &ret->tables, &ret->table_bytes, &ret->log_bytes);
-	ret->discards_waiting = gc_count(&db->gc);
+	ret->pending_bytes = db_env_uncut_bytes(&db->env);
+	db_env_count(&db->env, &ret->tables, &ret->table_bytes, &ret->log_bytes);
+	ret->discards_waiting = db_gc_count(&db->gc);
 }

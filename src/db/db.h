@@ -11,7 +11,7 @@
  *
  *   - **db_commit returned 0 = everything written before the call survives the loss of this host.**
  *   - After any crash, what db_open finds is a prefix of what was written, ending at a slot's
- *border (a *cut*), not before the last acknowledged commit.
+ *     border (a *cut*), not before the last acknowledged commit.
  *   - Writes to LevelDB never wait for the network (nobody uses leveldb's sync=1); only commits do.
  *     Tables are uploaded in the background; the slot that names one waits for it.
  *   - One commit = one PUT on the critical path; callers that arrive while one is under way share

@@ -24,12 +24,12 @@ struct env_write {
 
 static __thread int thread_error;
 
-void env_set_thread_error(int err)
+void db_env_set_thread_error(int err)
 {
 	thread_error = err;
 }
 
-int env_take_thread_error(void)
+int db_env_take_thread_error(void)
 {
 	int err = thread_error;
 
@@ -37,7 +37,7 @@ int env_take_thread_error(void)
 	return err;
 }
 
-enum env_kind env_kind(int err)
+enum db_env_kind db_env_kind(int err)
 {
 	switch (err) {
 	case 0:
@@ -53,7 +53,7 @@ enum env_kind env_kind(int err)
 	}
 }
 
-const char *env_text(void)
+const char *db_env_text(void)
 {
 	return err_last_note();
 }
@@ -68,7 +68,7 @@ static bool has_suffix(const char *name, const char *suffix)
 	return n > s && strcmp(name + n - s, suffix) == 0;
 }
 
-bool name_is_log(const char *name)
+bool db_name_is_log(const char *name)
 {
 	return has_suffix(name, ".log");
 }
@@ -89,7 +89,7 @@ static int base_name(const char *path, char out[FILE_NAME_LIMIT])
 	const char *slash = strrchr(path, '/');
 	const char *name = slash ? slash + 1 : path;
 
-	if (!name_fits(name, strlen(name)))
+	if (!db_name_fits(name, strlen(name)))
 		return err_note(-EINVAL, "LevelDB uses a strange file name: %s", path);
 	memcpy(out, name, strlen(name) + 1);
 	return 0;
@@ -114,14 +114,14 @@ static int failed_locked(const struct env *e)
 	return e->failed ? err_note(e->failed, "%s", e->failed_note) : 0;
 }
 
-void env_fail(struct env *e, int err)
+void db_env_fail(struct env *e, int err)
 {
 	pthread_mutex_lock(&e->lock);
 	fail_locked(e, err);
 	pthread_mutex_unlock(&e->lock);
 }
 
-int env_failed(struct env *e)
+int db_env_failed(struct env *e)
 {
 	int err;
 
@@ -143,7 +143,7 @@ static int queue_add(struct env *e, enum rec_type type, const char *name, struct
 
 	if (!e->config.writable)
 		return 0;
-	err = rec_new(type, name, file, &r);
+	err = db_rec_new(type, name, file, &r);
 	if (err) {
 		fail_locked(e, err);
 		return err;
@@ -198,14 +198,14 @@ static int write_new(struct env *e, const char *name, struct env_write **ret)
 	w->env = e;
 	snprintf(w->name, sizeof(w->name), "%s", name);
 	if (name_is_table(name, &number)) {
-		err = vfile_new_table(number, e->config.epoch, &w->file);
+		err = db_vfile_new_table(number, e->config.epoch, &w->file);
 		if (!err)
-			err = blob_new(&w->file->table->blob);
+			err = db_blob_new(&w->file->table->blob);
 	} else {
-		err = vfile_new(&w->file);
+		err = db_vfile_new(&w->file);
 	}
 	if (err) {
-		env_write_close(w);
+		db_env_write_close(w);
 		return err;
 	}
 	*ret = w;
@@ -221,17 +221,17 @@ static int enter_bytes(struct env *e, struct env_write *w)
 
 	if (err)
 		return err;
-	f->is_log = name_is_log(w->name) && !names_find(&e->live, w->name) &&
+	f->is_log = db_name_is_log(w->name) && !db_names_find(&e->live, w->name) &&
 		    !removal_queued(e, w->name);
 	snprintf(f->name, sizeof(f->name), "%s", w->name);
-	err = names_set(&e->live, w->name, f, 0);
+	err = db_names_set(&e->live, w->name, f, 0);
 	if (err || f->is_log)
 		return err;
 	f->created = true;
 	return queue_add(e, REC_CREATE, w->name, f, NULL);
 }
 
-int env_write_open(struct env *e, const char *path, struct env_write **ret)
+int db_env_write_open(struct env *e, const char *path, struct env_write **ret)
 {
 	char name[FILE_NAME_LIMIT];
 	struct env_write *w = NULL;
@@ -249,14 +249,14 @@ int env_write_open(struct env *e, const char *path, struct env_write **ret)
 	if (pressed && e->config.on_pressure)
 		e->config.on_pressure(e->config.ctx);
 	if (err) {
-		env_write_close(w);
+		db_env_write_close(w);
 		return err;
 	}
 	*ret = w;
 	return 0;
 }
 
-int env_write_append(struct env_write *w, const char *data, size_t len)
+int db_env_write_append(struct env_write *w, const char *data, size_t len)
 {
 	struct table *t = w->file->table;
 	int err;
@@ -268,21 +268,21 @@ int env_write_append(struct env_write *w, const char *data, size_t len)
 		err = buf_error(&t->blob->bytes);
 		return err ? err_note(err, "no memory for %s", t->key) : 0;
 	}
-	err = rope_append(&w->file->rope, data, len);
+	err = db_rope_append(&w->file->rope, data, len);
 	if (err) /* half a record may be there: nothing may follow it */
-		env_fail(w->env, err);
+		db_env_fail(w->env, err);
 	return err;
 }
 
 /* env.lock held */
 static int publish_bytes(struct env *e, const char *name, struct vfile *f)
 {
-	uint64_t before = vfile_published(f), len = f->rope.len;
+	uint64_t before = db_vfile_published(f), len = f->rope.len;
 	int err = failed_locked(e);
 
 	if (err || len == before)
 		return err;
-	vfile_publish(f, len);
+	db_vfile_publish(f, len);
 	if (!e->config.writable)
 		return 0;
 	if (!f->is_log)
@@ -290,13 +290,13 @@ static int publish_bytes(struct env *e, const char *name, struct vfile *f)
 	e->uncut_bytes += len - before;
 	if (!f->dirty) {
 		f->dirty = true;
-		vfile_get(f);
+		db_vfile_get(f);
 		DL_APPEND(e->dirty, f);
 	}
 	return 0;
 }
 
-int env_write_flush(struct env_write *w)
+int db_env_write_flush(struct env_write *w)
 {
 	struct env *e = w->env;
 	int err = 0;
@@ -309,31 +309,31 @@ int env_write_flush(struct env_write *w)
 	return err;
 }
 
-int env_write_finish(struct env_write *w)
+int db_env_write_finish(struct env_write *w)
 {
 	struct table *t = w->file->table;
 	int err;
 
 	if (!t)
-		return env_write_flush(w);
+		return db_env_write_flush(w);
 	if (w->finished)
 		return 0;
-	err = table_measure(t, &t->blob->bytes);
+	err = db_table_measure(t, &t->blob->bytes);
 	if (!err)
-		err = env_publish_table(w->env, w->name, w->file);
+		err = db_env_publish_table(w->env, w->name, w->file);
 	w->finished = !err;
 	return err;
 }
 
-void env_write_close(struct env_write *w)
+void db_env_write_close(struct env_write *w)
 {
 	if (!w)
 		return;
-	vfile_put(w->file);
+	db_vfile_put(w->file);
 	free(w);
 }
 
-int env_publish_table(struct env *e, const char *name, struct vfile *f)
+int db_env_publish_table(struct env *e, const char *name, struct vfile *f)
 {
 	struct table *t = f->table;
 	int err;
@@ -341,12 +341,12 @@ int env_publish_table(struct env *e, const char *name, struct vfile *f)
 	pthread_mutex_lock(&e->lock);
 	err = failed_locked(e);
 	if (!err)
-		err = names_set(&e->live, name, f, t->size);
+		err = db_names_set(&e->live, name, f, t->size);
 	if (!err)
 		err = queue_add(e, REC_TABLE, name, f, NULL);
 	if (!err && e->config.writable) {
 		e->upload_bytes += t->size;
-		err = table_upload_submit(e, vfile_get(f));
+		err = db_table_upload_submit(e, db_vfile_get(f));
 		if (err)
 			fail_locked(e, err);
 		/* Memory is bounded here: on the thread that makes tables, with no lock of
@@ -371,14 +371,14 @@ static int find_file(struct env *e, const char *path, struct vfile **ret)
 	if (err)
 		return err;
 	pthread_mutex_lock(&e->lock);
-	entry = names_find(&e->live, name);
+	entry = db_names_find(&e->live, name);
 	if (entry)
-		*ret = vfile_get(entry->file);
+		*ret = db_vfile_get(entry->file);
 	pthread_mutex_unlock(&e->lock);
 	return entry ? 0 : err_note(-ENOENT, "no file %s", name);
 }
 
-int env_seq_open(struct env *e, const char *path, struct env_seq **ret)
+int db_env_seq_open(struct env *e, const char *path, struct env_seq **ret)
 {
 	struct vfile *f = NULL;
 	struct env_seq *s;
@@ -389,7 +389,7 @@ int env_seq_open(struct env *e, const char *path, struct env_seq **ret)
 	s = f->table ? NULL : calloc(1, sizeof(*s));
 	if (!s) {
 		err = f->table ? -EOPNOTSUPP : -ENOMEM;
-		vfile_put(f);
+		db_vfile_put(f);
 		return err_note(err, "%s cannot be read in sequence", path);
 	}
 	s->file = f;
@@ -397,13 +397,13 @@ int env_seq_open(struct env *e, const char *path, struct env_seq **ret)
 	return 0;
 }
 
-int env_seq_read(struct env_seq *s, size_t n, char *scratch, size_t *ret_len)
+int db_env_seq_read(struct env_seq *s, size_t n, char *scratch, size_t *ret_len)
 {
-	uint64_t end = min_u64(vfile_published(s->file), s->at.pos + n);
+	uint64_t end = min_u64(db_vfile_published(s->file), s->at.pos + n);
 	size_t done = 0, piece;
 	const uint8_t *data;
 
-	while ((piece = rope_next(&s->file->rope, &s->at, end, &data)) > 0) {
+	while ((piece = db_rope_next(&s->file->rope, &s->at, end, &data)) > 0) {
 		memcpy(scratch + done, data, piece);
 		done += piece;
 	}
@@ -411,16 +411,16 @@ int env_seq_read(struct env_seq *s, size_t n, char *scratch, size_t *ret_len)
 	return 0;
 }
 
-void env_seq_skip(struct env_seq *s, uint64_t n)
+void db_env_seq_skip(struct env_seq *s, uint64_t n)
 {
-	uint64_t end = vfile_published(s->file);
+	uint64_t end = db_vfile_published(s->file);
 
-	rope_seek(&s->file->rope, &s->at, min_u64(end, s->at.pos + n));
+	db_rope_seek(&s->file->rope, &s->at, min_u64(end, s->at.pos + n));
 }
 
-void env_seq_close(struct env_seq *s)
+void db_env_seq_close(struct env_seq *s)
 {
-	vfile_put(s->file);
+	db_vfile_put(s->file);
 	free(s);
 }
 
@@ -429,7 +429,7 @@ struct env_rand {
 	struct vfile *file;
 };
 
-int env_rand_open(struct env *e, const char *path, struct env_rand **ret)
+int db_env_rand_open(struct env *e, const char *path, struct env_rand **ret)
 {
 	struct vfile *f = NULL;
 	struct env_rand *r;
@@ -440,7 +440,7 @@ int env_rand_open(struct env *e, const char *path, struct env_rand **ret)
 	r = f->table ? calloc(1, sizeof(*r)) : NULL;
 	if (!r) {
 		err = f->table ? -ENOMEM : -EOPNOTSUPP;
-		vfile_put(f);
+		db_vfile_put(f);
 		return err_note(err, "%s cannot be read at random", path);
 	}
 	r->env = e;
@@ -449,50 +449,50 @@ int env_rand_open(struct env *e, const char *path, struct env_rand **ret)
 	return 0;
 }
 
-int env_rand_read(struct env_rand *r, uint64_t offset, size_t n, char *scratch, size_t *ret_len)
+int db_env_rand_read(struct env_rand *r, uint64_t offset, size_t n, char *scratch, size_t *ret_len)
 {
 	uint64_t size = r->file->table->size;
 	size_t len = offset < size ? min_u64(n, size - offset) : 0;
-	int err = table_read(r->env, r->file, offset, len, (uint8_t *)scratch);
+	int err = db_table_read(r->env, r->file, offset, len, (uint8_t *)scratch);
 
 	*ret_len = err ? 0 : len;
 	if (err)
-		env_set_thread_error(err);
+		db_env_set_thread_error(err);
 	return err;
 }
 
-void env_rand_close(struct env_rand *r)
+void db_env_rand_close(struct env_rand *r)
 {
-	vfile_put(r->file);
+	db_vfile_put(r->file);
 	free(r);
 }
 
 /* ---- the directory
  * ---------------------------------------------------------------------------------- */
 
-bool env_exists(struct env *e, const char *path)
+bool db_env_exists(struct env *e, const char *path)
 {
 	struct vfile *f = NULL;
 
 	if (find_file(e, path, &f) != 0)
 		return false;
-	vfile_put(f);
+	db_vfile_put(f);
 	return true;
 }
 
-int env_size(struct env *e, const char *path, uint64_t *ret)
+int db_env_size(struct env *e, const char *path, uint64_t *ret)
 {
 	struct vfile *f = NULL;
 	int err = find_file(e, path, &f);
 
 	if (err)
 		return err;
-	*ret = f->table ? f->table->size : vfile_published(f);
-	vfile_put(f);
+	*ret = f->table ? f->table->size : db_vfile_published(f);
+	db_vfile_put(f);
 	return 0;
 }
 
-int env_children(struct env *e, void (*each)(void *ctx, const char *name), void *ctx)
+int db_env_children(struct env *e, void (*each)(void *ctx, const char *name), void *ctx)
 {
 	struct entry *entry, *tmp;
 
@@ -502,7 +502,7 @@ int env_children(struct env *e, void (*each)(void *ctx, const char *name), void 
 	return 0;
 }
 
-int env_remove(struct env *e, const char *path)
+int db_env_remove(struct env *e, const char *path)
 {
 	char name[FILE_NAME_LIMIT];
 	struct entry *entry;
@@ -512,18 +512,18 @@ int env_remove(struct env *e, const char *path)
 		return err;
 	pthread_mutex_lock(&e->lock);
 	err = failed_locked(e);
-	entry = names_find(&e->live, name);
+	entry = db_names_find(&e->live, name);
 	if (!err && !entry)
 		err = err_note(-ENOENT, "no file %s", name);
 	if (!err)
 		err = queue_add(e, REC_REMOVE, name, entry->file, NULL);
 	if (!err)
-		names_remove(&e->live, name);
+		db_names_remove(&e->live, name);
 	pthread_mutex_unlock(&e->lock);
 	return err;
 }
 
-int env_rename(struct env *e, const char *from_path, const char *to_path)
+int db_env_rename(struct env *e, const char *from_path, const char *to_path)
 {
 	char from[FILE_NAME_LIMIT], to[FILE_NAME_LIMIT];
 	struct rec *r = NULL;
@@ -536,7 +536,7 @@ int env_rename(struct env *e, const char *from_path, const char *to_path)
 	pthread_mutex_lock(&e->lock);
 	err = failed_locked(e);
 	if (!err)
-		err = names_rename(&e->live, from, to);
+		err = db_names_rename(&e->live, from, to);
 	if (!err)
 		err = queue_add(e, REC_RENAME, from, NULL, &r);
 	if (r)
@@ -545,7 +545,7 @@ int env_rename(struct env *e, const char *from_path, const char *to_path)
 	return err;
 }
 
-int env_lock(struct env *e)
+int db_env_lock(struct env *e)
 {
 	bool was;
 
@@ -556,14 +556,14 @@ int env_lock(struct env *e)
 	return was ? err_note(-EBUSY, "the database is open already") : 0;
 }
 
-void env_unlock(struct env *e)
+void db_env_unlock(struct env *e)
 {
 	pthread_mutex_lock(&e->lock);
 	e->locked = false;
 	pthread_mutex_unlock(&e->lock);
 }
 
-void env_log(struct env *e, const char *line)
+void db_env_log(struct env *e, const char *line)
 {
 	log_debug("leveldb: %s", line);
 }

@@ -79,36 +79,36 @@ struct env {
 };
 
 /* Starts with a copy of `start`. */
-int env_init(struct env *e, const struct env_config *config, const struct names *start);
+int db_env_init(struct env *e, const struct env_config *config, const struct names *start);
 /* Everything that waits gives up; reads of the background thread no longer retry. Before
  * leveldb_close. */
-void env_shutdown(struct env *e);
+void db_env_shutdown(struct env *e);
 /* After leveldb_close. Waits for uploads under way. */
-void env_release(struct env *e);
+void db_env_release(struct env *e);
 
 /* The first caller's error stays; the present note goes with it. */
-void env_fail(struct env *e, int err);
+void db_env_fail(struct env *e, int err);
 /* 0, or the fatal error with its note. */
-int env_failed(struct env *e);
+int db_env_failed(struct env *e);
 
 /* True if a cut would hold anything. */
-bool env_is_dirty(struct env *e);
+bool db_env_is_dirty(struct env *e);
 /* Takes what a slot may carry now, in the order in which to apply it. -ENOMEM: nothing was taken.
  */
-int env_cut(struct env *e, struct rec **ret);
+int db_env_cut(struct env *e, struct rec **ret);
 /* Waits until no table waits for its upload. */
-int env_wait_uploads(struct env *e);
-uint64_t env_uncut_bytes(struct env *e);
-void env_count(struct env *e, uint64_t *ret_tables, uint64_t *ret_table_bytes,
-	       uint64_t *ret_log_bytes);
+int db_env_wait_uploads(struct env *e);
+uint64_t db_env_uncut_bytes(struct env *e);
+void db_env_count(struct env *e, uint64_t *ret_tables, uint64_t *ret_table_bytes,
+		  uint64_t *ret_log_bytes);
 /* Adds every table that the directory or a record on its way to the chain refers to, under the name
  * of its object without TABLE_PREFIX. */
-int env_table_keys(struct env *e, struct names *ret);
+int db_env_table_keys(struct env *e, struct names *ret);
 
 /* The code of this thread's last failed read, which LevelDB only passes on as text; forgets it. */
-int env_take_thread_error(void);
+int db_env_take_thread_error(void);
 
-bool name_is_log(const char *name);
+bool db_name_is_log(const char *name);
 /* pthread_create with all signals blocked in the new thread. */
 int db_thread_start(pthread_t *ret, void *(*run)(void *arg), void *arg);
 
@@ -116,14 +116,14 @@ int db_thread_start(pthread_t *ret, void *(*run)(void *arg), void *arg);
  * -------------------------------------------------------------------- */
 
 /* Makes the finished table visible, records it and submits its upload. */
-int env_publish_table(struct env *e, const char *name, struct vfile *f);
+int db_env_publish_table(struct env *e, const char *name, struct vfile *f);
 /* Reads of tables: from memory, else through the cache, checked. */
-int table_read(struct env *e, struct vfile *f, uint64_t offset, size_t len, uint8_t *dst);
+int db_table_read(struct env *e, struct vfile *f, uint64_t offset, size_t len, uint8_t *dst);
 /* The upload job; takes over the reference. */
-int table_upload_submit(struct env *e, struct vfile *f);
-bool env_on_background(struct env *e);
+int db_table_upload_submit(struct env *e, struct vfile *f);
+bool db_env_on_background(struct env *e);
 /* Sleeps, but not past shutdown; false then. */
-bool env_pause(struct env *e, uint64_t ms);
-void env_set_thread_error(int err);
+bool db_env_pause(struct env *e, uint64_t ms);
+void db_env_set_thread_error(int err);
 
 #endif

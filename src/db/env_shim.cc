@@ -29,19 +29,19 @@ using leveldb::Status;
 
 Status to_status(const std::string &path, int err)
 {
-	switch (env_kind(err)) {
+	switch (db_env_kind(err)) {
 	case ENV_OK:
 		return Status::OK();
 	case ENV_NOT_FOUND:
-		return Status::NotFound(path, env_text());
+		return Status::NotFound(path, db_env_text());
 	case ENV_CORRUPT:
-		return Status::Corruption(path, env_text());
+		return Status::Corruption(path, db_env_text());
 	case ENV_NOT_SUPPORTED:
-		return Status::NotSupported(path, env_text());
+		return Status::NotSupported(path, db_env_text());
 	case ENV_IO:
 		break;
 	}
-	return Status::IOError(path, env_text());
+	return Status::IOError(path, db_env_text());
 }
 
 class SequentialFile final : public leveldb::SequentialFile
@@ -52,19 +52,19 @@ class SequentialFile final : public leveldb::SequentialFile
 	}
 	~SequentialFile() override
 	{
-		env_seq_close(file_);
+		db_env_seq_close(file_);
 	}
 	Status Read(size_t n, Slice *result, char *scratch) override
 	{
 		size_t len = 0;
-		int err = env_seq_read(file_, n, scratch, &len);
+		int err = db_env_seq_read(file_, n, scratch, &len);
 
 		*result = Slice(scratch, len);
 		return to_status(path_, err);
 	}
 	Status Skip(uint64_t n) override
 	{
-		env_seq_skip(file_, n);
+		db_env_seq_skip(file_, n);
 		return Status::OK();
 	}
 
@@ -81,12 +81,12 @@ class RandomAccessFile final : public leveldb::RandomAccessFile
 	}
 	~RandomAccessFile() override
 	{
-		env_rand_close(file_);
+		db_env_rand_close(file_);
 	}
 	Status Read(uint64_t offset, size_t n, Slice *result, char *scratch) const override
 	{
 		size_t len = 0;
-		int err = env_rand_read(file_, offset, n, scratch, &len);
+		int err = db_env_rand_read(file_, offset, n, scratch, &len);
 
 		*result = Slice(scratch, len);
 		return to_status(path_, err);
@@ -105,23 +105,23 @@ class WritableFile final : public leveldb::WritableFile
 	}
 	~WritableFile() override
 	{
-		env_write_close(file_);
+		db_env_write_close(file_);
 	}
 	Status Append(const Slice &data) override
 	{
-		return to_status(path_, env_write_append(file_, data.data(), data.size()));
+		return to_status(path_, db_env_write_append(file_, data.data(), data.size()));
 	}
 	Status Close() override
 	{
-		return to_status(path_, env_write_finish(file_));
+		return to_status(path_, db_env_write_finish(file_));
 	}
 	Status Flush() override
 	{
-		return to_status(path_, env_write_flush(file_));
+		return to_status(path_, db_env_write_flush(file_));
 	}
 	Status Sync() override
 	{
-		return to_status(path_, env_write_finish(file_));
+		return to_status(path_, db_env_write_finish(file_));
 	}
 
       private:
@@ -144,7 +144,7 @@ class Logger final : public leveldb::Logger
 		char line[512];
 
 		vsnprintf(line, sizeof(line), format, ap);
-		env_log(env_, line);
+		db_env_log(env_, line);
 	}
 
       private:
@@ -160,7 +160,7 @@ class ShimEnv final : public leveldb::EnvWrapper
 	Status NewSequentialFile(const std::string &path, leveldb::SequentialFile **result) override
 	{
 		env_seq *file = nullptr;
-		int err = env_seq_open(env_, path.c_str(), &file);
+		int err = db_env_seq_open(env_, path.c_str(), &file);
 
 		*result = err ? nullptr : new SequentialFile(path, file);
 		return to_status(path, err);
@@ -169,7 +169,7 @@ class ShimEnv final : public leveldb::EnvWrapper
 				   leveldb::RandomAccessFile **result) override
 	{
 		env_rand *file = nullptr;
-		int err = env_rand_open(env_, path.c_str(), &file);
+		int err = db_env_rand_open(env_, path.c_str(), &file);
 
 		*result = err ? nullptr : new RandomAccessFile(path, file);
 		return to_status(path, err);
@@ -177,7 +177,7 @@ class ShimEnv final : public leveldb::EnvWrapper
 	Status NewWritableFile(const std::string &path, leveldb::WritableFile **result) override
 	{
 		env_write *file = nullptr;
-		int err = env_write_open(env_, path.c_str(), &file);
+		int err = db_env_write_open(env_, path.c_str(), &file);
 
 		*result = err ? nullptr : new WritableFile(path, file);
 		return to_status(path, err);
@@ -189,16 +189,16 @@ class ShimEnv final : public leveldb::EnvWrapper
 	}
 	bool FileExists(const std::string &path) override
 	{
-		return env_exists(env_, path.c_str());
+		return db_env_exists(env_, path.c_str());
 	}
 	Status GetChildren(const std::string &dir, std::vector<std::string> *result) override
 	{
 		result->clear();
-		return to_status(dir, env_children(env_, add_child, result));
+		return to_status(dir, db_env_children(env_, add_child, result));
 	}
 	Status RemoveFile(const std::string &path) override
 	{
-		return to_status(path, env_remove(env_, path.c_str()));
+		return to_status(path, db_env_remove(env_, path.c_str()));
 	}
 	Status CreateDir(const std::string &) override
 	{
@@ -211,15 +211,15 @@ class ShimEnv final : public leveldb::EnvWrapper
 	Status GetFileSize(const std::string &path, uint64_t *size) override
 	{
 		*size = 0;
-		return to_status(path, env_size(env_, path.c_str(), size));
+		return to_status(path, db_env_size(env_, path.c_str(), size));
 	}
 	Status RenameFile(const std::string &from, const std::string &to) override
 	{
-		return to_status(from, env_rename(env_, from.c_str(), to.c_str()));
+		return to_status(from, db_env_rename(env_, from.c_str(), to.c_str()));
 	}
 	Status LockFile(const std::string &path, leveldb::FileLock **lock) override
 	{
-		int err = env_lock(env_);
+		int err = db_env_lock(env_);
 
 		*lock = err ? nullptr : new FileLock();
 		return to_status(path, err);
@@ -227,12 +227,12 @@ class ShimEnv final : public leveldb::EnvWrapper
 	Status UnlockFile(leveldb::FileLock *lock) override
 	{
 		delete lock;
-		env_unlock(env_);
+		db_env_unlock(env_);
 		return Status::OK();
 	}
 	void Schedule(void (*fn)(void *), void *arg) override
 	{
-		env_schedule(env_, fn, arg);
+		db_env_schedule(env_, fn, arg);
 	}
 	Status NewLogger(const std::string &, leveldb::Logger **result) override
 	{

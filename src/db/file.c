@@ -38,7 +38,7 @@ static int rope_grow(struct rope *r)
 	return 0;
 }
 
-int rope_append(struct rope *r, const void *data, size_t len)
+int db_rope_append(struct rope *r, const void *data, size_t len)
 {
 	const uint8_t *from = data;
 
@@ -62,7 +62,7 @@ int rope_append(struct rope *r, const void *data, size_t len)
 	return 0;
 }
 
-void rope_release(struct rope *r)
+void db_rope_release(struct rope *r)
 {
 	struct chunk *c = r->first, *next;
 
@@ -73,7 +73,7 @@ void rope_release(struct rope *r)
 	memset(r, 0, sizeof(*r));
 }
 
-size_t rope_next(const struct rope *r, struct rope_cursor *at, uint64_t end, const uint8_t **ret)
+size_t db_rope_next(const struct rope *r, struct rope_cursor *at, uint64_t end, const uint8_t **ret)
 {
 	size_t skip, n;
 
@@ -90,17 +90,17 @@ size_t rope_next(const struct rope *r, struct rope_cursor *at, uint64_t end, con
 	return n;
 }
 
-void rope_seek(const struct rope *r, struct rope_cursor *at, uint64_t pos)
+void db_rope_seek(const struct rope *r, struct rope_cursor *at, uint64_t pos)
 {
 	const uint8_t *data;
 
 	if (at->pos > pos)
 		*at = (struct rope_cursor)ROPE_CURSOR_INIT;
 	while (at->pos < pos)
-		rope_next(r, at, pos, &data);
+		db_rope_next(r, at, pos, &data);
 }
 
-int blob_new(struct blob **ret)
+int db_blob_new(struct blob **ret)
 {
 	struct blob *b = calloc(1, sizeof(*b));
 
@@ -112,14 +112,14 @@ int blob_new(struct blob **ret)
 	return 0;
 }
 
-struct blob *blob_get(struct blob *b)
+struct blob *db_blob_get(struct blob *b)
 {
 	if (b)
 		__atomic_add_fetch(&b->refs, 1, __ATOMIC_RELAXED);
 	return b;
 }
 
-void blob_put(struct blob *b)
+void db_blob_put(struct blob *b)
 {
 	if (!b || __atomic_sub_fetch(&b->refs, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
@@ -127,13 +127,13 @@ void blob_put(struct blob *b)
 	free(b);
 }
 
-void table_key(uint64_t number, uint64_t epoch, char out[TABLE_KEY_LIMIT])
+void db_table_key(uint64_t number, uint64_t epoch, char out[TABLE_KEY_LIMIT])
 {
 	snprintf(out, TABLE_KEY_LIMIT, TABLE_PREFIX "%020llu-%010llu", (unsigned long long)number,
 		 (unsigned long long)(epoch % 10000000000ULL));
 }
 
-size_t table_window_count(uint64_t size, unsigned shift)
+size_t db_table_window_count(uint64_t size, unsigned shift)
 {
 	return (size + ((uint64_t)1 << shift) - 1) >> shift;
 }
@@ -144,13 +144,13 @@ static uint64_t window_pad(const struct table *t)
 	return ((uint64_t)t->windows << t->window_shift) - t->size;
 }
 
-size_t table_window_of(const struct table *t, uint64_t offset)
+size_t db_table_window_of(const struct table *t, uint64_t offset)
 {
 	return (offset + window_pad(t)) >> t->window_shift;
 }
 
-void table_window_range(const struct table *t, size_t window, uint64_t *ret_start,
-			uint64_t *ret_len)
+void db_table_window_range(const struct table *t, size_t window, uint64_t *ret_start,
+			   uint64_t *ret_len)
 {
 	uint64_t pad = window_pad(t);
 	uint64_t start = (uint64_t)window << t->window_shift;
@@ -161,11 +161,11 @@ void table_window_range(const struct table *t, size_t window, uint64_t *ret_star
 	*ret_len = end - start;
 }
 
-int table_measure(struct table *t, const struct buf *bytes)
+int db_table_measure(struct table *t, const struct buf *bytes)
 {
 	t->size = bytes->len;
 	t->window_shift = TABLE_WINDOW_SHIFT;
-	t->windows = table_window_count(t->size, t->window_shift);
+	t->windows = db_table_window_count(t->size, t->window_shift);
 	t->sums = calloc(t->windows + 1, sizeof(*t->sums));
 	t->verified = calloc(t->windows + 1, 1);
 	if (!t->sums || !t->verified)
@@ -173,13 +173,13 @@ int table_measure(struct table *t, const struct buf *bytes)
 	for (size_t i = 0; i < t->windows; i++) {
 		uint64_t start, len;
 
-		table_window_range(t, i, &start, &len);
+		db_table_window_range(t, i, &start, &len);
 		t->sums[i] = XXH3_64bits(bytes->data + start, len);
 	}
 	return 0;
 }
 
-int vfile_new(struct vfile **ret)
+int db_vfile_new(struct vfile **ret)
 {
 	struct vfile *f = calloc(1, sizeof(*f));
 
@@ -190,26 +190,26 @@ int vfile_new(struct vfile **ret)
 	return 0;
 }
 
-int vfile_new_table(uint64_t number, uint64_t epoch, struct vfile **ret)
+int db_vfile_new_table(uint64_t number, uint64_t epoch, struct vfile **ret)
 {
 	struct vfile *f = NULL;
-	int err = vfile_new(&f);
+	int err = db_vfile_new(&f);
 
 	if (err)
 		return err;
 	f->table = calloc(1, sizeof(*f->table));
 	if (!f->table) {
-		vfile_put(f);
+		db_vfile_put(f);
 		return err_note(-ENOMEM, "no memory for a table");
 	}
 	f->table->number = number;
 	f->table->epoch = epoch;
-	table_key(number, epoch, f->table->key);
+	db_table_key(number, epoch, f->table->key);
 	*ret = f;
 	return 0;
 }
 
-struct vfile *vfile_get(struct vfile *f)
+struct vfile *db_vfile_get(struct vfile *f)
 {
 	__atomic_add_fetch(&f->refs, 1, __ATOMIC_RELAXED);
 	return f;
@@ -219,27 +219,27 @@ static void table_free(struct table *t)
 {
 	if (!t)
 		return;
-	blob_put(t->blob);
+	db_blob_put(t->blob);
 	free(t->sums);
 	free(t->verified);
 	free(t);
 }
 
-void vfile_put(struct vfile *f)
+void db_vfile_put(struct vfile *f)
 {
 	if (!f || __atomic_sub_fetch(&f->refs, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
-	rope_release(&f->rope);
+	db_rope_release(&f->rope);
 	table_free(f->table);
 	free(f);
 }
 
-uint64_t vfile_published(const struct vfile *f)
+uint64_t db_vfile_published(const struct vfile *f)
 {
 	return __atomic_load_n(&f->published, __ATOMIC_ACQUIRE);
 }
 
-void vfile_publish(struct vfile *f, uint64_t len)
+void db_vfile_publish(struct vfile *f, uint64_t len)
 {
 	__atomic_store_n(&f->published, len, __ATOMIC_RELEASE);
 }

@@ -40,12 +40,13 @@ struct rope_cursor {
 		NULL, 0                                                                            \
 	}
 
-int rope_append(struct rope *r, const void *data, size_t len);
-void rope_release(struct rope *r);
+int db_rope_append(struct rope *r, const void *data, size_t len);
+void db_rope_release(struct rope *r);
 /* The next stretch before `end` (which is not past what the writer had published); 0 at the end. */
-size_t rope_next(const struct rope *r, struct rope_cursor *at, uint64_t end, const uint8_t **ret);
+size_t db_rope_next(const struct rope *r, struct rope_cursor *at, uint64_t end,
+		    const uint8_t **ret);
 /* Moves forward, or from the start again. */
-void rope_seek(const struct rope *r, struct rope_cursor *at, uint64_t pos);
+void db_rope_seek(const struct rope *r, struct rope_cursor *at, uint64_t pos);
 
 /* ---- tables
  * --------------------------------------------------------------------------------------- */
@@ -55,9 +56,9 @@ struct blob { /* bytes of a table that is not durable yet */
 	struct buf bytes;
 };
 
-int blob_new(struct blob **ret);
-struct blob *blob_get(struct blob *b);
-void blob_put(struct blob *b);
+int db_blob_new(struct blob **ret);
+struct blob *db_blob_get(struct blob *b);
+void db_blob_put(struct blob *b);
 
 struct table {
 	uint64_t number, epoch, size;
@@ -70,13 +71,13 @@ struct table {
 	char key[TABLE_KEY_LIMIT];
 };
 
-void table_key(uint64_t number, uint64_t epoch, char out[TABLE_KEY_LIMIT]);
-size_t table_window_count(uint64_t size, unsigned shift);
-size_t table_window_of(const struct table *t, uint64_t offset);
-void table_window_range(const struct table *t, size_t window, uint64_t *ret_start,
-			uint64_t *ret_len);
+void db_table_key(uint64_t number, uint64_t epoch, char out[TABLE_KEY_LIMIT]);
+size_t db_table_window_count(uint64_t size, unsigned shift);
+size_t db_table_window_of(const struct table *t, uint64_t offset);
+void db_table_window_range(const struct table *t, size_t window, uint64_t *ret_start,
+			   uint64_t *ret_len);
 /* Sizes the table and computes its sums from the whole object's bytes. */
-int table_measure(struct table *t, const struct buf *bytes);
+int db_table_measure(struct table *t, const struct buf *bytes);
 
 /* ---- files
  * ---------------------------------------------------------------------------------------- */
@@ -98,12 +99,12 @@ struct vfile {
 	struct rope_cursor sent;
 };
 
-int vfile_new(struct vfile **ret);
+int db_vfile_new(struct vfile **ret);
 /* A table without sums or bytes. */
-int vfile_new_table(uint64_t number, uint64_t epoch, struct vfile **ret);
-struct vfile *vfile_get(struct vfile *f);
-void vfile_put(struct vfile *f); /* NULL is fine */
-uint64_t vfile_published(const struct vfile *f);
-void vfile_publish(struct vfile *f, uint64_t len);
+int db_vfile_new_table(uint64_t number, uint64_t epoch, struct vfile **ret);
+struct vfile *db_vfile_get(struct vfile *f);
+void db_vfile_put(struct vfile *f); /* NULL is fine */
+uint64_t db_vfile_published(const struct vfile *f);
+void db_vfile_publish(struct vfile *f, uint64_t len);
 
 #endif

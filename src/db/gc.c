@@ -18,7 +18,7 @@ struct discard {
 	char key[];
 };
 
-void gc_init(struct gc *gc, const struct gc_config *config)
+void db_gc_init(struct gc *gc, const struct gc_config *config)
 {
 	memset(gc, 0, sizeof(*gc));
 	gc->config = *config;
@@ -37,7 +37,7 @@ static void free_list(struct discard *d)
 	}
 }
 
-void gc_release(struct gc *gc)
+void db_gc_release(struct gc *gc)
 {
 	free_list(gc->waiting);
 	free_list(gc->dated);
@@ -62,7 +62,7 @@ static void push(struct discard ***end, struct discard *d)
 	*end = &d->next;
 }
 
-int gc_add(struct gc *gc, const char *key, uint64_t need_cut)
+int db_gc_add(struct gc *gc, const char *key, uint64_t need_cut)
 {
 	size_t len = strlen(key) + 1;
 	struct discard *d = malloc(sizeof(*d) + len);
@@ -83,7 +83,7 @@ static uint64_t now_ns(struct gc *gc)
 	return gc->config.clock->mono_ns(gc->config.clock);
 }
 
-void gc_settle(struct gc *gc, uint64_t durable_cut)
+void db_gc_settle(struct gc *gc, uint64_t durable_cut)
 {
 	uint64_t due = now_ns(gc) + gc->config.grace_ms * 1000000;
 
@@ -147,7 +147,7 @@ static void finish_list(struct gc *gc, struct discard *list)
 	free_list(list);
 }
 
-void gc_run(struct gc *gc)
+void db_gc_run(struct gc *gc)
 {
 	struct discard *list;
 
@@ -163,7 +163,7 @@ void gc_run(struct gc *gc)
 	}
 }
 
-uint64_t gc_next_ms(struct gc *gc)
+uint64_t db_gc_next_ms(struct gc *gc)
 {
 	uint64_t now = now_ns(gc), next = GC_NEVER;
 
@@ -174,7 +174,7 @@ uint64_t gc_next_ms(struct gc *gc)
 	return next;
 }
 
-uint64_t gc_count(struct gc *gc)
+uint64_t db_gc_count(struct gc *gc)
 {
 	uint64_t n;
 

@@ -30,16 +30,16 @@ struct gc {
 	uint64_t count;
 };
 
-void gc_init(struct gc *gc, const struct gc_config *config);
-void gc_release(struct gc *gc);
+void db_gc_init(struct gc *gc, const struct gc_config *config);
+void db_gc_release(struct gc *gc);
 /* The object may go once cut number need_cut is durable and the grace has passed. */
-int gc_add(struct gc *gc, const char *key, uint64_t need_cut);
+int db_gc_add(struct gc *gc, const char *key, uint64_t need_cut);
 /* Cuts up to this one are durable. */
-void gc_settle(struct gc *gc, uint64_t durable_cut);
+void db_gc_settle(struct gc *gc, uint64_t durable_cut);
 /* Deletes what is due, in batches. Failed ones are tried again later. */
-void gc_run(struct gc *gc);
-/* When gc_run next has something to do: ms from now, 0 for now, GC_NEVER. */
-uint64_t gc_next_ms(struct gc *gc);
-uint64_t gc_count(struct gc *gc);
+void db_gc_run(struct gc *gc);
+/* When db_gc_run next has something to do: ms from now, 0 for now, GC_NEVER. */
+uint64_t db_gc_next_ms(struct gc *gc);
+uint64_t db_gc_count(struct gc *gc);
 
 #endif

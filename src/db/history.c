@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-void history_init(struct history *h)
+void db_history_init(struct history *h)
 {
 	memset(h, 0, sizeof(*h));
 	h->parts_end = &h->parts;
 }
 
-void history_drop_parts(struct history *h)
+void db_history_drop_parts(struct history *h)
 {
 	struct kept_part *p = h->parts, *next;
 
@@ -26,15 +26,15 @@ void history_drop_parts(struct history *h)
 	h->parts_end = &h->parts;
 }
 
-void history_release(struct history *h)
+void db_history_release(struct history *h)
 {
-	names_release(&h->names);
-	history_drop_parts(h);
+	db_names_release(&h->names);
+	db_history_drop_parts(h);
 	free(h->fences);
-	history_init(h);
+	db_history_init(h);
 }
 
-int history_add_fence(struct history *h, uint64_t epoch, uint64_t slot)
+int db_history_add_fence(struct history *h, uint64_t epoch, uint64_t slot)
 {
 	if (h->fence_count == h->fence_cap) {
 		size_t cap = h->fence_cap ? h->fence_cap * 2 : 16;
@@ -49,7 +49,7 @@ int history_add_fence(struct history *h, uint64_t epoch, uint64_t slot)
 	return 0;
 }
 
-bool history_is_fence(const struct history *h, uint64_t slot)
+bool db_history_is_fence(const struct history *h, uint64_t slot)
 {
 	size_t low = 0, high = h->fence_count;
 
@@ -78,7 +78,7 @@ static int enter_slot(struct history *h, const struct slot_head *head, const cha
 				first ? "should be" : "claims to be",
 				(unsigned long long)head->epoch);
 	if (first)
-		err = history_add_fence(h, head->epoch, head->slot);
+		err = db_history_add_fence(h, head->epoch, head->slot);
 	h->slot = head->slot;
 	h->epoch = head->epoch;
 	return err;
@@ -90,27 +90,27 @@ static int apply(struct names *n, const struct rec *r)
 
 	switch (r->type) {
 	case REC_CREATE:
-		return names_set(n, r->name, r->file, 0);
+		return db_names_set(n, r->name, r->file, 0);
 	case REC_APPEND:
-		e = names_find(n, r->name);
+		e = db_names_find(n, r->name);
 		if (!e)
 			return -ENOENT;
 		e->len = r->upto;
 		return 0;
 	case REC_TABLE:
-		return names_set(n, r->name, r->file, r->file->table->size);
+		return db_names_set(n, r->name, r->file, r->file->table->size);
 	case REC_REMOVE:
-		names_remove(n, r->name);
+		db_names_remove(n, r->name);
 		return 0;
 	case REC_RENAME:
-		return names_rename(n, r->name, r->to);
+		return db_names_rename(n, r->name, r->to);
 	case REC_PART:
 		break;
 	}
 	return 0;
 }
 
-void history_apply(struct history *h, const struct slot_head *head, const struct rec *recs)
+void db_history_apply(struct history *h, const struct slot_head *head, const struct rec *recs)
 {
 	int err = enter_slot(h, head, "our own slot");
 
@@ -138,32 +138,32 @@ static int keep_part(struct history *h, const struct rec_view *v)
 
 static int replay_append(struct history *h, const struct rec_view *v, const char *what)
 {
-	struct entry *e = names_find(&h->names, v->name);
+	struct entry *e = db_names_find(&h->names, v->name);
 	int err;
 
 	if (!e || e->file->table || e->len != v->offset)
 		return err_note(-L3_CORRUPT, "%s appends to %s at %llu, which has %llu bytes", what,
 				v->name, (unsigned long long)v->offset,
 				(unsigned long long)(e ? e->len : 0));
-	err = rope_append(&e->file->rope, v->data, v->len);
+	err = db_rope_append(&e->file->rope, v->data, v->len);
 	if (err)
 		return err;
 	e->len += v->len;
 	e->file->cut = e->len;
-	vfile_publish(e->file, e->len);
+	db_vfile_publish(e->file, e->len);
 	return 0;
 }
 
 static int replay_create(struct history *h, const struct rec_view *v)
 {
 	struct vfile *f = NULL;
-	int err = vfile_new(&f);
+	int err = db_vfile_new(&f);
 
 	if (err)
 		return err;
 	f->created = true;
-	err = names_set(&h->names, v->name, f, 0);
-	vfile_put(f);
+	err = db_names_set(&h->names, v->name, f, 0);
+	db_vfile_put(f);
 	return err;
 }
 
@@ -177,38 +177,38 @@ static int replay_record(struct history *h, const struct rec_view *v, const char
 	case REC_APPEND:
 		return replay_append(h, v, what);
 	case REC_TABLE:
-		err = names_set(&h->names, v->name, v->table, v->table->table->size);
-		vfile_put(v->table);
+		err = db_names_set(&h->names, v->name, v->table, v->table->table->size);
+		db_vfile_put(v->table);
 		return err;
 	case REC_PART:
 		return keep_part(h, v);
 	case REC_REMOVE:
-		if (!names_find(&h->names, v->name))
+		if (!db_names_find(&h->names, v->name))
 			break;
-		names_remove(&h->names, v->name);
+		db_names_remove(&h->names, v->name);
 		return 0;
 	case REC_RENAME:
-		if (!names_find(&h->names, v->name))
+		if (!db_names_find(&h->names, v->name))
 			break;
-		return names_rename(&h->names, v->name, v->to);
+		return db_names_rename(&h->names, v->name, v->to);
 	}
 	return err_note(-L3_CORRUPT, "%s changes %s, which does not exist", what, v->name);
 }
 
-int history_replay(struct history *h, const void *data, size_t len, const struct uuid *fs,
-		   const char *what, struct slot_head *ret_head)
+int db_history_replay(struct history *h, const void *data, size_t len, const struct uuid *fs,
+		      const char *what, struct slot_head *ret_head)
 {
 	struct slot_head head;
 	struct rec_view v;
 	struct rd records;
 	int err;
 
-	err = slot_decode(data, len, fs, h->slot + 1, what, &head, &records);
+	err = db_slot_decode(data, len, fs, h->slot + 1, what, &head, &records);
 	if (err)
 		return err;
 	err = enter_slot(h, &head, what);
 	while (!err) {
-		err = rec_next(&records, what, &v);
+		err = db_rec_next(&records, what, &v);
 		if (err <= 0)
 			break;
 		err = replay_record(h, &v, what);

@@ -31,18 +31,18 @@ struct history {
 	bool damaged; /* out of memory while applying: no checkpoint may be made of it */
 };
 
-void history_init(struct history *h);
-void history_release(struct history *h);
+void db_history_init(struct history *h);
+void db_history_release(struct history *h);
 
 /* Applies slot h->slot + 1 from its stored bytes. `what` is its key. -L3_CORRUPT with a note; the
  * history is then of no further use. ret_head may be NULL. */
-int history_replay(struct history *h, const void *data, size_t len, const struct uuid *fs,
-		   const char *what, struct slot_head *ret_head);
+int db_history_replay(struct history *h, const void *data, size_t len, const struct uuid *fs,
+		      const char *what, struct slot_head *ret_head);
 /* Applies our own slot, which has become durable. */
-void history_apply(struct history *h, const struct slot_head *head, const struct rec *recs);
+void db_history_apply(struct history *h, const struct slot_head *head, const struct rec *recs);
 
-int history_add_fence(struct history *h, uint64_t epoch, uint64_t slot);
-bool history_is_fence(const struct history *h, uint64_t slot);
-void history_drop_parts(struct history *h);
+int db_history_add_fence(struct history *h, uint64_t epoch, uint64_t slot);
+bool db_history_is_fence(const struct history *h, uint64_t slot);
+void db_history_drop_parts(struct history *h);
 
 #endif

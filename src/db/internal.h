@@ -50,22 +50,22 @@ static inline bool db_is_writable(const struct db *db)
 	return db->config.lease != NULL;
 }
 
-void keeper_init(struct db *db);
-int keeper_start(struct db *db);
-void keeper_stop(struct db *db);
-void keeper_release(struct db *db);
+void db_keeper_init(struct db *db);
+int db_keeper_start(struct db *db);
+void db_keeper_stop(struct db *db);
+void db_keeper_release(struct db *db);
 /* Something may be due: a checkpoint, a commit for memory's sake. Any thread; takes keeper.lock
  * only. */
-void keeper_kick(void *db);
-void keeper_activate(struct db *db);
+void db_keeper_kick(void *db);
+void db_keeper_activate(struct db *db);
 /* A checkpoint of the durable state now, unless there is one; then trims. Waits for one under way.
  */
-int keeper_checkpoint(struct db *db);
+int db_keeper_checkpoint(struct db *db);
 
 /* Deletes what the two newest checkpoints make superfluous. */
-int trim_run(struct db *db, const struct checkpoint *newest);
+int db_trim_run(struct db *db, const struct checkpoint *newest);
 
 /* Tables that no state names. */
-int sweep_tables(struct db *db);
+int db_sweep_tables(struct db *db);
 
 #endif

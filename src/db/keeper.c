@@ -17,7 +17,7 @@
 /* While the store refuses deletions or checkpoints, and as the longest sleep. */
 #define KEEPER_IDLE_MS 600000
 
-void keeper_init(struct db *db)
+void db_keeper_init(struct db *db)
 {
 	struct clock *clock = db->config.clock;
 
@@ -27,14 +27,14 @@ void keeper_init(struct db *db)
 	db->keeper.active = !db->config.hooks.before_seal && !db->config.hooks.before_checkpoint;
 }
 
-void keeper_release(struct db *db)
+void db_keeper_release(struct db *db)
 {
-	checkpoint_list_release(&db->keeper.checkpoints);
+	db_checkpoint_list_release(&db->keeper.checkpoints);
 	pthread_cond_destroy(&db->keeper.changed);
 	pthread_mutex_destroy(&db->keeper.lock);
 }
 
-void keeper_kick(void *arg)
+void db_keeper_kick(void *arg)
 {
 	struct db *db = arg;
 
@@ -44,7 +44,7 @@ void keeper_kick(void *arg)
 	pthread_mutex_unlock(&db->keeper.lock);
 }
 
-void keeper_activate(struct db *db)
+void db_keeper_activate(struct db *db)
 {
 	pthread_mutex_lock(&db->keeper.lock);
 	db->keeper.active = true;
@@ -68,24 +68,24 @@ static int adopt(struct db *db, const char *key, uint64_t slot)
 
 	if (err)
 		return err;
-	history_init(&h);
-	err = checkpoint_decode(b.data, b.len, &db->config.fs, slot, key, &h);
-	history_release(&h);
+	db_history_init(&h);
+	err = db_checkpoint_decode(b.data, b.len, &db->config.fs, slot, key, &h);
+	db_history_release(&h);
 	return err;
 }
 
 static int put_checkpoint(struct db *db, const struct checkpoint *c)
 {
-	struct out o CLEANUP(out_release) = { 0 };
+	struct out o CLEANUP(db_out_release) = { 0 };
 	char key[CHECKPOINT_KEY_LIMIT];
 	struct store_put put = { .key = key, .cond = STORE_CREATE };
 	int err;
 
-	out_init(&o);
-	err = checkpoint_encode(c, &db->config.fs, &o);
+	db_out_init(&o);
+	err = db_checkpoint_encode(c, &db->config.fs, &o);
 	if (err)
 		return err;
-	checkpoint_key(c->slot, key);
+	db_checkpoint_key(c->slot, key);
 	put.iov = o.iov;
 	put.iovcnt = (int)o.count;
 	err = store_put(db->config.forever, &put, NULL);
@@ -109,7 +109,7 @@ static int take_state(struct db *db, struct checkpoint *ret, struct taken *ret_t
 	else if (c->history.damaged)
 		err = err_note(-ENOMEM, "memory ran out while following the chain");
 	else
-		err = checkpoint_take(&c->history, ret);
+		err = db_checkpoint_take(&c->history, ret);
 	*ret_taken = (struct taken){ c->slots_since, c->bytes_since };
 	pthread_mutex_unlock(&c->lock);
 	return err;
@@ -121,7 +121,7 @@ static int note_checkpoint(struct db *db, uint64_t slot, const struct taken *t)
 	int err;
 
 	pthread_mutex_lock(&db->keeper.lock);
-	err = checkpoint_list_add(&db->keeper.checkpoints, slot);
+	err = db_checkpoint_list_add(&db->keeper.checkpoints, slot);
 	pthread_mutex_unlock(&db->keeper.lock);
 	pthread_mutex_lock(&c->lock);
 	c->slots_since -= t->slots;
@@ -134,7 +134,7 @@ static int note_checkpoint(struct db *db, uint64_t slot, const struct taken *t)
 static int make_checkpoint(struct db *db)
 {
 	const struct db_hooks *hooks = &db->config.hooks;
-	struct checkpoint c CLEANUP(checkpoint_release) = { 0 };
+	struct checkpoint c CLEANUP(db_checkpoint_release) = { 0 };
 	struct taken taken;
 	int err = take_state(db, &c, &taken);
 
@@ -148,12 +148,12 @@ static int make_checkpoint(struct db *db)
 		err = put_checkpoint(db, &c);
 	if (!err)
 		err = note_checkpoint(db, c.slot, &taken);
-	if (!err && trim_run(db, &c) != 0)
+	if (!err && db_trim_run(db, &c) != 0)
 		log_debug("old slots stay for now: %s", err_last_note());
 	return err;
 }
 
-int keeper_checkpoint(struct db *db)
+int db_keeper_checkpoint(struct db *db)
 {
 	struct keeper *k = &db->keeper;
 	int err;
@@ -207,7 +207,7 @@ static bool sweep_is_due(struct db *db, uint64_t *ret_wait_ms)
 
 static void sweep_once(struct db *db)
 {
-	if (sweep_tables(db) < 0)
+	if (db_sweep_tables(db) < 0)
 		log_debug("no sweep this time: %s", err_last_note());
 	db->keeper.swept = true;
 }
@@ -217,17 +217,17 @@ static uint64_t keeper_work(struct db *db, bool active)
 {
 	uint64_t wait_ms = KEEPER_IDLE_MS;
 
-	if (chain_failed(&db->chain))
+	if (db_chain_failed(&db->chain))
 		return KEEPER_IDLE_MS;
-	if (active && env_uncut_bytes(&db->env) > ENV_UNCUT_LIMIT)
-		(void)chain_commit(&db->chain);
-	if (active && checkpoint_is_due(db) && keeper_checkpoint(db) != 0)
+	if (active && db_env_uncut_bytes(&db->env) > ENV_UNCUT_LIMIT)
+		(void)db_chain_commit(&db->chain);
+	if (active && checkpoint_is_due(db) && db_keeper_checkpoint(db) != 0)
 		log_debug("no checkpoint this time: %s", err_last_note());
 	if (!lease_lost(db->config.lease))
-		gc_run(&db->gc);
+		db_gc_run(&db->gc);
 	if (sweep_is_due(db, &wait_ms))
 		sweep_once(db);
-	return min_u64(wait_ms, gc_next_ms(&db->gc));
+	return min_u64(wait_ms, db_gc_next_ms(&db->gc));
 }
 
 static void *keeper_run(void *arg)
@@ -253,7 +253,7 @@ static void *keeper_run(void *arg)
 	return NULL;
 }
 
-int keeper_start(struct db *db)
+int db_keeper_start(struct db *db)
 {
 	int err = db_thread_start(&db->keeper.thread, keeper_run, db);
 
@@ -261,7 +261,7 @@ int keeper_start(struct db *db)
 	return err;
 }
 
-void keeper_stop(struct db *db)
+void db_keeper_stop(struct db *db)
 {
 	struct keeper *k = &db->keeper;
 

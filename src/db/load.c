@@ -39,8 +39,8 @@ static int list_checkpoints(struct attempt *a)
 	for (size_t i = 0; i < l.count && !err; i++) {
 		uint64_t slot;
 
-		if (numbered_key_parse(l.entries[i].key, CHECKPOINT_PREFIX, &slot) == 0)
-			err = checkpoint_list_add(&a->list, slot);
+		if (db_numbered_key_parse(l.entries[i].key, CHECKPOINT_PREFIX, &slot) == 0)
+			err = db_checkpoint_list_add(&a->list, slot);
 	}
 	return err;
 }
@@ -51,13 +51,13 @@ static int read_checkpoint(struct attempt *a, uint64_t slot)
 	char key[CHECKPOINT_KEY_LIMIT];
 	int err;
 
-	checkpoint_key(slot, key);
+	db_checkpoint_key(slot, key);
 	err = store_get(a->c->store, key, 0, STORE_TO_END, &b, NULL);
 	if (err == -ENOENT)
 		return object_missing(a, key);
 	if (err)
 		return err;
-	return checkpoint_decode(b.data, b.len, &a->c->fs, slot, key, a->h);
+	return db_checkpoint_decode(b.data, b.len, &a->c->fs, slot, key, a->h);
 }
 
 /* ---- slots in parallel
@@ -86,7 +86,7 @@ static int fetch_result(struct attempt *a, struct fetch *f)
 		return object_missing(a, f->key);
 	if (f->err)
 		return err_note(f->err, "%s", f->note);
-	return history_replay(a->h, f->data.data, f->data.len, &a->c->fs, f->key, NULL);
+	return db_history_replay(a->h, f->data.data, f->data.len, &a->c->fs, f->key, NULL);
 }
 
 /* Slots first..first+count-1, all at once. */
@@ -99,7 +99,7 @@ static int replay_batch(struct attempt *a, struct pool *pool, uint64_t first, si
 		return err_note(-ENOMEM, "no memory to read slots");
 	for (size_t i = 0; i < count; i++) {
 		all[i].store = a->c->store;
-		slot_key(first + i, all[i].key);
+		db_slot_key(first + i, all[i].key);
 		if (!pool || pool_submit(pool, fetch_run, &all[i]) != 0)
 			fetch_run(&all[i]);
 	}
@@ -122,13 +122,13 @@ static int find_end(struct attempt *a, uint64_t *ret)
 	char key[SLOT_KEY_LIMIT];
 	int err;
 
-	slot_key(a->h->slot, key);
+	db_slot_key(a->h->slot, key);
 	err = store_list_all(a->c->store, SLOT_PREFIX, key, &l);
 	for (size_t i = 0; i < l.count && !err; i++) {
-		if (numbered_key_parse(l.entries[i].key, SLOT_PREFIX, &slot) != 0)
+		if (db_numbered_key_parse(l.entries[i].key, SLOT_PREFIX, &slot) != 0)
 			continue;
 		if (slot != end + 1) {
-			slot_key(end + 1, key);
+			db_slot_key(end + 1, key);
 			return object_missing(a, key);
 		}
 		end = slot;
@@ -165,7 +165,7 @@ static int start_from_checkpoint(struct attempt *a, char bad[NOTE_LIMIT])
 		err = read_checkpoint(a, a->list.slots[a->list.count - 1 - i]);
 		if (!err)
 			return 0;
-		history_release(a->h);
+		db_history_release(a->h);
 		if (err != -L3_CORRUPT || a->missing)
 			return err;
 		if (!bad[0])
@@ -179,7 +179,7 @@ static int try_load(struct attempt *a)
 	char bad[NOTE_LIMIT];
 	int err;
 
-	history_release(a->h);
+	db_history_release(a->h);
 	a->missing = false;
 	err = start_from_checkpoint(a, bad);
 	if (!err)
@@ -197,7 +197,7 @@ static uint64_t newest(const struct checkpoint_list *l)
 	return l->count ? l->slots[l->count - 1] : 0;
 }
 
-int load_history(const struct load_config *c, struct history *h, struct checkpoint_list *ret)
+int db_load_history(const struct load_config *c, struct history *h, struct checkpoint_list *ret)
 {
 	struct attempt a = { .c = c, .h = h };
 	uint64_t before;
@@ -220,23 +220,23 @@ int load_history(const struct load_config *c, struct history *h, struct checkpoi
 	if (!err && a.missing)
 		err = err_note(-EAGAIN, "the chain is being trimmed faster than it can be read");
 	if (err) {
-		history_release(h);
-		checkpoint_list_release(&a.list);
+		db_history_release(h);
+		db_checkpoint_list_release(&a.list);
 		return err;
 	}
 	*ret = a.list;
 	return 0;
 }
 
-int load_next_slot(const struct load_config *c, struct history *h, struct slot_head *ret)
+int db_load_next_slot(const struct load_config *c, struct history *h, struct slot_head *ret)
 {
 	struct buf b CLEANUP(buf_release) = BUF_INIT;
 	char key[SLOT_KEY_LIMIT];
 	int err;
 
-	slot_key(h->slot + 1, key);
+	db_slot_key(h->slot + 1, key);
 	err = store_get(c->store, key, 0, STORE_TO_END, &b, NULL);
 	if (err)
 		return err;
-	return history_replay(h, b.data, b.len, &c->fs, key, ret);
+	return db_history_replay(h, b.data, b.len, &c->fs, key, ret);
 }

@@ -19,10 +19,10 @@ struct load_config {
  * after the checkpoint, those in parallel. A writer that trims meanwhile makes it begin again.
  * -L3_CORRUPT names the object that is missing or bad; an empty chain is no error (h->slot is 0).
  */
-int load_history(const struct load_config *c, struct history *h, struct checkpoint_list *ret);
+int db_load_history(const struct load_config *c, struct history *h, struct checkpoint_list *ret);
 
 /* Reads slot h->slot + 1, applies it, tells its head: for the fence. -ENOENT where there is none.
  */
-int load_next_slot(const struct load_config *c, struct history *h, struct slot_head *ret);
+int db_load_next_slot(const struct load_config *c, struct history *h, struct slot_head *ret);
 
 #endif

@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool name_fits(const char *name, size_t len)
+bool db_name_fits(const char *name, size_t len)
 {
 	return len > 0 && len < FILE_NAME_LIMIT && !memchr(name, '/', len) && !memchr(name, 0, len);
 }
 
-struct entry *names_find(const struct names *n, const char *name)
+struct entry *db_names_find(const struct names *n, const char *name)
 {
 	struct entry *e;
 
@@ -38,50 +38,50 @@ static int names_add(struct names *n, const char *name, struct vfile *file, uint
 		free(e);
 		return err_note(-ENOMEM, "no memory for the name %s", name);
 	}
-	vfile_get(file);
+	db_vfile_get(file);
 	return 0;
 }
 
-int names_set(struct names *n, const char *name, struct vfile *file, uint64_t len)
+int db_names_set(struct names *n, const char *name, struct vfile *file, uint64_t len)
 {
-	struct entry *e = names_find(n, name);
+	struct entry *e = db_names_find(n, name);
 
 	if (!e)
 		return names_add(n, name, file, len);
-	vfile_get(file);
-	vfile_put(e->file);
+	db_vfile_get(file);
+	db_vfile_put(e->file);
 	e->file = file;
 	e->len = len;
 	return 0;
 }
 
-void names_remove(struct names *n, const char *name)
+void db_names_remove(struct names *n, const char *name)
 {
-	struct entry *e = names_find(n, name);
+	struct entry *e = db_names_find(n, name);
 
 	if (!e)
 		return;
 	HASH_DEL(n->head, e);
-	vfile_put(e->file);
+	db_vfile_put(e->file);
 	free(e);
 }
 
-int names_rename(struct names *n, const char *from, const char *to)
+int db_names_rename(struct names *n, const char *from, const char *to)
 {
-	struct entry *e = names_find(n, from);
+	struct entry *e = db_names_find(n, from);
 	int err;
 
 	if (!e)
 		return err_note(-ENOENT, "no file %s to rename", from);
 	if (strcmp(from, to) == 0)
 		return 0;
-	err = names_set(n, to, e->file, e->len);
+	err = db_names_set(n, to, e->file, e->len);
 	if (!err)
-		names_remove(n, from);
+		db_names_remove(n, from);
 	return err;
 }
 
-int names_copy(const struct names *from, struct names *to)
+int db_names_copy(const struct names *from, struct names *to)
 {
 	struct entry *e, *tmp;
 
@@ -95,19 +95,19 @@ int names_copy(const struct names *from, struct names *to)
 	return 0;
 }
 
-void names_release(struct names *n)
+void db_names_release(struct names *n)
 {
 	struct entry *e, *tmp;
 
 	names_each(n, e, tmp)
 	{
 		HASH_DEL(n->head, e);
-		vfile_put(e->file);
+		db_vfile_put(e->file);
 		free(e);
 	}
 }
 
-size_t names_count(const struct names *n)
+size_t db_names_count(const struct names *n)
 {
 	return HASH_COUNT(n->head);
 }

@@ -22,20 +22,20 @@ struct names {
 	struct entry *head;
 };
 
-struct entry *names_find(const struct names *n, const char *name);
+struct entry *db_names_find(const struct names *n, const char *name);
 /* Replaces what has this name. Takes a reference of its own. */
-int names_set(struct names *n, const char *name, struct vfile *file, uint64_t len);
-void names_remove(struct names *n, const char *name);
+int db_names_set(struct names *n, const char *name, struct vfile *file, uint64_t len);
+void db_names_remove(struct names *n, const char *name);
 /* -ENOENT if there is no `from`. */
-int names_rename(struct names *n, const char *from, const char *to);
+int db_names_rename(struct names *n, const char *from, const char *to);
 /* Makes `to`, which is empty, the same as `from`. */
-int names_copy(const struct names *from, struct names *to);
-void names_release(struct names *n);
-size_t names_count(const struct names *n);
+int db_names_copy(const struct names *from, struct names *to);
+void db_names_release(struct names *n);
+size_t db_names_count(const struct names *n);
 
 #define names_each(n, e, tmp) HASH_ITER (hh, (n)->head, e, tmp)
 
 /* A name fits if it is 1 to FILE_NAME_LIMIT - 1 bytes without '/' and NUL. */
-bool name_fits(const char *name, size_t len);
+bool db_name_fits(const char *name, size_t len);
 
 #endif

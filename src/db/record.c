@@ -14,12 +14,12 @@
 #define SHIFT_MIN 12
 #define SHIFT_MAX 30
 
-void slot_key(uint64_t slot, char out[SLOT_KEY_LIMIT])
+void db_slot_key(uint64_t slot, char out[SLOT_KEY_LIMIT])
 {
 	snprintf(out, SLOT_KEY_LIMIT, SLOT_PREFIX "%020llu", (unsigned long long)slot);
 }
 
-int numbered_key_parse(const char *key, const char *prefix, uint64_t *ret)
+int db_numbered_key_parse(const char *key, const char *prefix, uint64_t *ret)
 {
 	size_t n = strlen(prefix);
 
@@ -28,41 +28,41 @@ int numbered_key_parse(const char *key, const char *prefix, uint64_t *ret)
 	return parse_u64(key + n, ret);
 }
 
-int rec_new(enum rec_type type, const char *name, struct vfile *file, struct rec **ret)
+int db_rec_new(enum rec_type type, const char *name, struct vfile *file, struct rec **ret)
 {
 	struct rec *r = calloc(1, sizeof(*r));
 
 	if (!r)
 		return err_note(-ENOMEM, "no memory to record a change of %s", name);
 	r->type = type;
-	r->file = file ? vfile_get(file) : NULL;
+	r->file = file ? db_vfile_get(file) : NULL;
 	snprintf(r->name, sizeof(r->name), "%s", name);
 	*ret = r;
 	return 0;
 }
 
-void rec_free(struct rec *r)
+void db_rec_free(struct rec *r)
 {
 	if (!r)
 		return;
-	vfile_put(r->file);
+	db_vfile_put(r->file);
 	free(r);
 }
 
-void recs_free(struct rec *list)
+void db_recs_free(struct rec *list)
 {
 	struct rec *next;
 
 	for (; list; list = next) {
 		next = list->next;
-		rec_free(list);
+		db_rec_free(list);
 	}
 }
 
 /* ---- writing
  * --------------------------------------------------------------------------------------- */
 
-void out_init(struct out *o)
+void db_out_init(struct out *o)
 {
 	static const uint8_t room[FRAME_HEADER_BYTES];
 
@@ -70,7 +70,7 @@ void out_init(struct out *o)
 	buf_add(&o->head, room, sizeof(room));
 }
 
-void out_release(struct out *o)
+void db_out_release(struct out *o)
 {
 	buf_release(&o->head);
 	free(o->pieces);
@@ -108,7 +108,7 @@ static void out_close_head(struct out *o)
 /* Pieces shorter than this are cheaper copied than pointed at. */
 #define COPY_BELOW 256
 
-void out_data(struct out *o, const void *data, size_t len)
+void db_out_data(struct out *o, const void *data, size_t len)
 {
 	if (len < COPY_BELOW) {
 		buf_add(&o->head, data, len);
@@ -118,13 +118,13 @@ void out_data(struct out *o, const void *data, size_t len)
 	out_piece(o, data, 0, len);
 }
 
-void out_rope(struct out *o, const struct rope *r, struct rope_cursor *at, uint64_t end)
+void db_out_rope(struct out *o, const struct rope *r, struct rope_cursor *at, uint64_t end)
 {
 	const uint8_t *data;
 	size_t n;
 
-	while ((n = rope_next(r, at, end, &data)) > 0)
-		out_data(o, data, n);
+	while ((n = db_rope_next(r, at, end, &data)) > 0)
+		db_out_data(o, data, n);
 }
 
 /* The payload's checksum, which leaves out the header at the front of the first piece. */
@@ -146,7 +146,7 @@ static int out_sum(const struct out *o, uint64_t *ret)
 	return 0;
 }
 
-int out_finish(struct out *o, uint32_t frame_type, const struct uuid *fs)
+int db_out_finish(struct out *o, uint32_t frame_type, const struct uuid *fs)
 {
 	uint64_t sum = 0;
 	int err;
@@ -171,7 +171,7 @@ int out_finish(struct out *o, uint32_t frame_type, const struct uuid *fs)
 	return err;
 }
 
-void table_encode(struct buf *b, const struct table *t)
+void db_table_encode(struct buf *b, const struct table *t)
 {
 	buf_varint(b, t->number);
 	buf_varint(b, t->epoch);
@@ -197,8 +197,8 @@ static void put_append(struct out *o, struct buf *body, const struct rec *r)
 
 	buf_u64(body, r->from);
 	put_record(&o->head, REC_APPEND, body, r->upto - r->from);
-	rope_seek(&f->rope, &f->sent, r->from);
-	out_rope(o, &f->rope, &f->sent, r->upto);
+	db_rope_seek(&f->rope, &f->sent, r->from);
+	db_out_rope(o, &f->rope, &f->sent, r->upto);
 }
 
 static void put_rec(struct out *o, struct buf *body, const struct rec *r)
@@ -210,7 +210,7 @@ static void put_rec(struct out *o, struct buf *body, const struct rec *r)
 		put_append(o, body, r);
 		return;
 	case REC_TABLE:
-		table_encode(body, r->file->table);
+		db_table_encode(body, r->file->table);
 		break;
 	case REC_RENAME:
 		buf_bytes(body, r->to, strlen(r->to));
@@ -229,11 +229,11 @@ static void put_part(struct out *o, struct buf *body, const struct part *p)
 	buf_u64(body, p->id);
 	buf_u64(body, p->offset);
 	put_record(&o->head, REC_PART, body, p->len);
-	out_data(o, p->data, p->len);
+	db_out_data(o, p->data, p->len);
 }
 
-int slot_encode(struct out *o, const struct slot_head *head, const struct uuid *fs,
-		const struct rec *recs, const struct part *parts, size_t part_count)
+int db_slot_encode(struct out *o, const struct slot_head *head, const struct uuid *fs,
+		   const struct rec *recs, const struct part *parts, size_t part_count)
 {
 	struct buf body CLEANUP(buf_release) = BUF_INIT;
 
@@ -245,14 +245,14 @@ int slot_encode(struct out *o, const struct slot_head *head, const struct uuid *
 		put_rec(o, &body, r);
 	for (size_t i = 0; i < part_count; i++)
 		put_part(o, &body, &parts[i]);
-	return out_finish(o, FRAME_SLOT, fs);
+	return db_out_finish(o, FRAME_SLOT, fs);
 }
 
 /* ---- reading
  * --------------------------------------------------------------------------------------- */
 
-int slot_decode(const void *data, size_t len, const struct uuid *fs, uint64_t slot,
-		const char *what, struct slot_head *ret, struct rd *ret_records)
+int db_slot_decode(const void *data, size_t len, const struct uuid *fs, uint64_t slot,
+		   const char *what, struct slot_head *ret, struct rd *ret_records)
 {
 	int err = frame_get(data, len, FRAME_SLOT, fs, what, ret_records, NULL);
 
@@ -273,12 +273,12 @@ int slot_decode(const void *data, size_t len, const struct uuid *fs, uint64_t sl
 	return 0;
 }
 
-bool name_decode(struct rd *r, char out[FILE_NAME_LIMIT])
+bool db_name_decode(struct rd *r, char out[FILE_NAME_LIMIT])
 {
 	size_t len = 0;
 	const uint8_t *name = rd_bytes(r, &len);
 
-	if (!name || !name_fits((const char *)name, len)) {
+	if (!name || !db_name_fits((const char *)name, len)) {
 		r->failed = true;
 		return false;
 	}
@@ -287,7 +287,7 @@ bool name_decode(struct rd *r, char out[FILE_NAME_LIMIT])
 	return true;
 }
 
-int table_decode(struct rd *r, struct vfile **ret)
+int db_table_decode(struct rd *r, struct vfile **ret)
 {
 	uint64_t number = rd_varint(r), epoch = rd_varint(r), size = rd_varint(r);
 	unsigned shift = rd_u8(r);
@@ -298,10 +298,10 @@ int table_decode(struct rd *r, struct vfile **ret)
 
 	if (rd_error(r) || size > TABLE_SIZE_LIMIT || shift < SHIFT_MIN || shift > SHIFT_MAX)
 		return -L3_CORRUPT;
-	windows = table_window_count(size, shift);
+	windows = db_table_window_count(size, shift);
 	if (rd_left(r) / sizeof(uint64_t) < windows)
 		return -L3_CORRUPT;
-	err = vfile_new_table(number, epoch, &f);
+	err = db_vfile_new_table(number, epoch, &f);
 	if (err)
 		return err;
 	t = f->table;
@@ -312,7 +312,7 @@ int table_decode(struct rd *r, struct vfile **ret)
 	t->sums = calloc(windows + 1, sizeof(*t->sums));
 	t->verified = calloc(windows + 1, 1);
 	if (!t->sums || !t->verified) {
-		vfile_put(f);
+		db_vfile_put(f);
 		return err_note(-ENOMEM, "no memory for a table");
 	}
 	for (size_t i = 0; i < windows; i++)
@@ -327,18 +327,18 @@ static int body_decode(struct rd *b, struct rec_view *v)
 	switch (v->type) {
 	case REC_CREATE:
 	case REC_REMOVE:
-		name_decode(b, v->name);
+		db_name_decode(b, v->name);
 		return rd_done(b);
 	case REC_RENAME:
-		if (name_decode(b, v->name))
-			name_decode(b, v->to);
+		if (db_name_decode(b, v->name))
+			db_name_decode(b, v->to);
 		return rd_done(b);
 	case REC_TABLE:
-		if (!name_decode(b, v->name))
+		if (!db_name_decode(b, v->name))
 			return -L3_CORRUPT;
-		return table_decode(b, &v->table);
+		return db_table_decode(b, &v->table);
 	case REC_APPEND:
-		name_decode(b, v->name);
+		db_name_decode(b, v->name);
 		v->offset = rd_u64(b);
 		break;
 	case REC_PART:
@@ -353,7 +353,7 @@ static int body_decode(struct rd *b, struct rec_view *v)
 	return rd_error(b);
 }
 
-int rec_next(struct rd *records, const char *what, struct rec_view *ret)
+int db_rec_next(struct rd *records, const char *what, struct rec_view *ret)
 {
 	const uint8_t *body;
 	struct rd b;
@@ -370,7 +370,7 @@ int rec_next(struct rd *records, const char *what, struct rec_view *ret)
 	rd_init(&b, body, len);
 	err = body_decode(&b, ret);
 	if (!err && rd_left(&b) > 0) {
-		vfile_put(ret->table);
+		db_vfile_put(ret->table);
 		err = -L3_CORRUPT;
 	}
 	if (err == -L3_VERSION)

@@ -7,7 +7,7 @@
  *
  *	CREATE  name			an empty file, in place of any of that name
  *	APPEND  name, u64 offset, bytes	the offset is the file's length so far
- *	TABLE   name, table		a table file, see table_encode
+ *	TABLE   name, table		a table file, see db_table_encode
  *	REMOVE  name
  *	RENAME  from, to
  *	PART    u64 id, u64 offset, bytes	a piece of an object of the owner
@@ -24,9 +24,9 @@
 #define SLOT_PREFIX "chain/"
 #define SLOT_FLAG_FENCE 1 /* the first of its epoch */
 
-void slot_key(uint64_t slot, char out[SLOT_KEY_LIMIT]);
+void db_slot_key(uint64_t slot, char out[SLOT_KEY_LIMIT]);
 /* The number in "PREFIX<20 digits>". -EINVAL if the key is not of that form. */
-int numbered_key_parse(const char *key, const char *prefix, uint64_t *ret);
+int db_numbered_key_parse(const char *key, const char *prefix, uint64_t *ret);
 
 enum rec_type {
 	REC_CREATE = 1,
@@ -46,9 +46,9 @@ struct rec { /* a change of the directory that goes into a slot */
 	char to[FILE_NAME_LIMIT]; /* RENAME */
 };
 
-int rec_new(enum rec_type type, const char *name, struct vfile *file, struct rec **ret);
-void rec_free(struct rec *r);
-void recs_free(struct rec *list);
+int db_rec_new(enum rec_type type, const char *name, struct vfile *file, struct rec **ret);
+void db_rec_free(struct rec *r);
+void db_recs_free(struct rec *list);
 
 struct part { /* of the owner's object `id` */
 	uint64_t id, offset;
@@ -76,22 +76,22 @@ struct out {
 	size_t closed;	 /* head bytes that are in pieces */
 	struct out_piece *pieces;
 	size_t count, cap;
-	struct iovec *iov; /* by out_finish */
+	struct iovec *iov; /* by db_out_finish */
 	uint64_t bytes;
 };
 
-void out_init(struct out *o);
-void out_release(struct out *o);
-void out_data(struct out *o, const void *data, size_t len); /* must stay until out_release */
-void out_rope(struct out *o, const struct rope *r, struct rope_cursor *at, uint64_t end);
+void db_out_init(struct out *o);
+void db_out_release(struct out *o);
+void db_out_data(struct out *o, const void *data, size_t len); /* must stay until db_out_release */
+void db_out_rope(struct out *o, const struct rope *r, struct rope_cursor *at, uint64_t end);
 /* Header, checksum and iov. -ENOMEM if anything before went wrong. */
-int out_finish(struct out *o, uint32_t frame_type, const struct uuid *fs);
+int db_out_finish(struct out *o, uint32_t frame_type, const struct uuid *fs);
 
 /* The whole slot. Ropes are pointed at, not copied. Only one thread at a time. */
-int slot_encode(struct out *o, const struct slot_head *head, const struct uuid *fs,
-		const struct rec *recs, const struct part *parts, size_t part_count);
+int db_slot_encode(struct out *o, const struct slot_head *head, const struct uuid *fs,
+		   const struct rec *recs, const struct part *parts, size_t part_count);
 
-void table_encode(struct buf *b, const struct table *t);
+void db_table_encode(struct buf *b, const struct table *t);
 
 /* ---- reading
  * -------------------------------------------------------------------------------------- */
@@ -107,12 +107,12 @@ struct rec_view { /* points into the slot's bytes */
 };
 
 /* Checks the frame, and that it is this slot. `what` names it in errors. */
-int slot_decode(const void *data, size_t len, const struct uuid *fs, uint64_t slot,
-		const char *what, struct slot_head *ret, struct rd *ret_records);
+int db_slot_decode(const void *data, size_t len, const struct uuid *fs, uint64_t slot,
+		   const char *what, struct slot_head *ret, struct rd *ret_records);
 /* 1 and a record, 0 at the end, or an error. */
-int rec_next(struct rd *records, const char *what, struct rec_view *ret);
-int table_decode(struct rd *r, struct vfile **ret);
+int db_rec_next(struct rd *records, const char *what, struct rec_view *ret);
+int db_table_decode(struct rd *r, struct vfile **ret);
 /* Takes a name; false if it does not fit. */
-bool name_decode(struct rd *r, char out[FILE_NAME_LIMIT]);
+bool db_name_decode(struct rd *r, char out[FILE_NAME_LIMIT]);
 
 #endif

@@ -52,7 +52,7 @@ int db_seal_part(struct db_seal *s, uint64_t id, uint64_t offset, const void *da
 	return err;
 }
 
-void slot_seal_done(struct db_seal *s, int result)
+void db_slot_seal_done(struct db_seal *s, int result)
 {
 	for (size_t i = 0; i < s->part_count; i++)
 		if (s->parts[i].done)
@@ -87,7 +87,7 @@ static int judge(struct chain *c, struct store *store, const char *key,
 		return err_note(-EAGAIN, "%s was refused as existing, but does not exist", key);
 	if (err)
 		return err;
-	err = slot_decode(b.data, b.len, &c->config->fs, ours->slot, key, &found, &records);
+	err = db_slot_decode(b.data, b.len, &c->config->fs, ours->slot, key, &found, &records);
 	if (err)
 		return err;
 	if (found.epoch > c->epoch)
@@ -108,7 +108,7 @@ static int put_slot(struct chain *c, const struct slot_head *head, const struct 
 	};
 	int err = 0;
 
-	slot_key(head->slot, key);
+	db_slot_key(head->slot, key);
 	for (int i = 0; i < REFUSED_TRIES; i++) {
 		err = store_put(store, &put, NULL);
 		if (err != -L3_PRECONDITION)
@@ -132,12 +132,12 @@ static int encode(struct chain *c, const struct slot_head *head, const struct re
 	int err;
 
 	for (;;) {
-		out_init(o);
-		err = slot_encode(o, head, &c->config->fs, recs, seal->parts, seal->part_count);
+		db_out_init(o);
+		err = db_slot_encode(o, head, &c->config->fs, recs, seal->parts, seal->part_count);
 		if (err != -ENOMEM)
 			return err;
-		out_release(o);
-		err = chain_failed(c);
+		db_out_release(o);
+		err = db_chain_failed(c);
 		if (err)
 			return err;
 		clock->sleep_ms(clock, MEMORY_PAUSE_MS);
@@ -148,12 +148,12 @@ static void enter_history(struct chain *c, const struct slot_head *head, const s
 			  uint64_t bytes)
 {
 	pthread_mutex_lock(&c->lock);
-	history_apply(&c->history, head, recs);
+	db_history_apply(&c->history, head, recs);
 	c->commits++;
 	c->slots_since++;
 	c->bytes_since += bytes;
 	for (; recs; recs = recs->next)
-		if (recs->type == REC_REMOVE && name_is_log(recs->name))
+		if (recs->type == REC_REMOVE && db_name_is_log(recs->name))
 			c->log_removed = true;
 	pthread_mutex_unlock(&c->lock);
 }
@@ -164,7 +164,7 @@ static void discard_tables(struct chain *c, const struct rec *recs, uint64_t cut
 	for (; recs; recs = recs->next) {
 		if (recs->type != REC_REMOVE || !recs->file->table)
 			continue;
-		if (gc_add(c->gc, recs->file->table->key, cut) != 0)
+		if (db_gc_add(c->gc, recs->file->table->key, cut) != 0)
 			log_debug("left to a later sweep: %s", recs->file->table->key);
 	}
 }
@@ -180,9 +180,9 @@ static int wait_for_all(const struct db_seal *seal)
 	return 0;
 }
 
-int slot_send(struct chain *c, const struct rec *recs, const struct db_seal *seal, uint64_t cut)
+int db_slot_send(struct chain *c, const struct rec *recs, const struct db_seal *seal, uint64_t cut)
 {
-	struct out o CLEANUP(out_release) = { 0 };
+	struct out o CLEANUP(db_out_release) = { 0 };
 	struct slot_head head = { .slot = c->history.slot + 1,
 				  .epoch = c->epoch,
 				  .nonce = random_u64() };
@@ -222,18 +222,18 @@ static int choose_epoch(struct chain *c)
 
 static int put_fence(struct chain *c, const struct slot_head *head)
 {
-	struct out o CLEANUP(out_release) = { 0 };
+	struct out o CLEANUP(db_out_release) = { 0 };
 	char key[SLOT_KEY_LIMIT];
 	struct store_put put = { .key = key, .cond = STORE_CREATE };
 	int err;
 
-	out_init(&o);
-	err = slot_encode(&o, head, &c->config->fs, NULL, NULL, 0);
+	db_out_init(&o);
+	err = db_slot_encode(&o, head, &c->config->fs, NULL, NULL, 0);
 	if (err)
 		return err;
 	put.iov = o.iov;
 	put.iovcnt = (int)o.count;
-	slot_key(head->slot, key);
+	db_slot_key(head->slot, key);
 	return store_put(c->config->store, &put, NULL);
 }
 
@@ -243,7 +243,7 @@ static int lost_race(struct chain *c, const struct load_config *load, const stru
 {
 	struct slot_head found;
 	char key[SLOT_KEY_LIMIT];
-	int err = load_next_slot(load, &c->history, &found);
+	int err = db_load_next_slot(load, &c->history, &found);
 
 	if (err == -ENOENT) {
 		c->config->clock->sleep_ms(c->config->clock, REFUSED_PAUSE_MS);
@@ -256,7 +256,7 @@ static int lost_race(struct chain *c, const struct load_config *load, const stru
 		return -EAGAIN;
 	if (found.epoch == ours->epoch && found.nonce == ours->nonce)
 		return 0;
-	slot_key(ours->slot, key);
+	db_slot_key(ours->slot, key);
 	lease_mark_lost(c->config->lease);
 	return say_fenced(c, key, found.epoch);
 }
@@ -277,12 +277,12 @@ static int take_slot(struct chain *c, const struct load_config *load)
 	if (err)
 		return err;
 	if (c->history.slot != head.slot)
-		history_apply(&c->history, &head, NULL);
+		db_history_apply(&c->history, &head, NULL);
 	c->fence_slot = head.slot;
 	return c->history.damaged ? err_note(-ENOMEM, "no memory for the chain's state") : 0;
 }
 
-int chain_fence(struct chain *c, const struct load_config *load)
+int db_chain_fence(struct chain *c, const struct load_config *load)
 {
 	struct clock *clock = c->config->clock;
 	int err = choose_epoch(c);

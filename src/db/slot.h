@@ -22,8 +22,8 @@ struct db_seal { /* what the owner's before_seal adds to a cut */
 
 /* Waits for what the cut depends on, PUTs it as the next slot and applies it to the history. 0
  * means durable, and ours to acknowledge. */
-int slot_send(struct chain *c, const struct rec *recs, const struct db_seal *seal, uint64_t cut);
+int db_slot_send(struct chain *c, const struct rec *recs, const struct db_seal *seal, uint64_t cut);
 /* Calls the owner's done functions and frees. */
-void slot_seal_done(struct db_seal *seal, int result);
+void db_slot_seal_done(struct db_seal *seal, int result);
 
 #endif

@@ -29,7 +29,7 @@ static void write_through(struct env *e, const struct table *t)
 	for (size_t i = 0; i < t->windows; i++) {
 		uint64_t start, len;
 
-		table_window_range(t, i, &start, &len);
+		db_table_window_range(t, i, &start, &len);
 		cache_insert(e->config.cache, t->key, start, t->blob->bytes.data + start, len,
 			     false);
 	}
@@ -49,7 +49,7 @@ static void upload_done(struct env *e, struct vfile *f, int err)
 	e->upload_bytes -= t->size;
 	pthread_cond_broadcast(&e->changed);
 	pthread_mutex_unlock(&e->lock);
-	blob_put(blob);
+	db_blob_put(blob);
 }
 
 static int upload(struct env *e, const struct table *t)
@@ -75,15 +75,15 @@ static void upload_run(void *arg)
 	int err = upload(u->env, u->file->table);
 
 	if (err)
-		env_fail(u->env, err);
+		db_env_fail(u->env, err);
 	else
 		write_through(u->env, u->file->table);
 	upload_done(u->env, u->file, err);
-	vfile_put(u->file);
+	db_vfile_put(u->file);
 	free(u);
 }
 
-int table_upload_submit(struct env *e, struct vfile *f)
+int db_table_upload_submit(struct env *e, struct vfile *f)
 {
 	struct upload *u = malloc(sizeof(*u));
 	int err = u ? 0 : -ENOMEM;
@@ -96,7 +96,7 @@ int table_upload_submit(struct env *e, struct vfile *f)
 	if (!err)
 		return 0;
 	e->upload_bytes -= f->table->size;
-	vfile_put(f);
+	db_vfile_put(f);
 	free(u);
 	return err_note(err, "no memory to upload a table");
 }
@@ -111,7 +111,7 @@ static struct blob *blob_of(struct env *e, struct table *t)
 	if (!__atomic_load_n(&t->blob, __ATOMIC_ACQUIRE))
 		return NULL;
 	pthread_mutex_lock(&e->lock);
-	b = blob_get(t->blob);
+	b = db_blob_get(t->blob);
 	pthread_mutex_unlock(&e->lock);
 	return b;
 }
@@ -130,7 +130,7 @@ static int read_checked(struct env *e, struct table *t, size_t window, uint8_t *
 	struct cache *cache = e->config.cache;
 	uint64_t start, len;
 
-	table_window_range(t, window, &start, &len);
+	db_table_window_range(t, window, &start, &len);
 	for (int i = 0; i < 2; i++) {
 		int err = cache_read(cache, t->key, start, len, buffer, start, len);
 
@@ -154,7 +154,7 @@ static int read_window(struct env *e, struct table *t, size_t window, uint64_t o
 	uint8_t *buffer;
 	int err;
 
-	table_window_range(t, window, &start, &window_len);
+	db_table_window_range(t, window, &start, &window_len);
 	if (__atomic_load_n(&t->verified[window], __ATOMIC_RELAXED)) {
 		err = cache_read(e->config.cache, t->key, offset, len, dst, start, window_len);
 		return err ? read_error(t, err) : 0;
@@ -172,11 +172,11 @@ static int read_window(struct env *e, struct table *t, size_t window, uint64_t o
 static int read_object(struct env *e, struct table *t, uint64_t offset, size_t len, uint8_t *dst)
 {
 	while (len > 0) {
-		size_t window = table_window_of(t, offset), n;
+		size_t window = db_table_window_of(t, offset), n;
 		uint64_t start, window_len;
 		int err;
 
-		table_window_range(t, window, &start, &window_len);
+		db_table_window_range(t, window, &start, &window_len);
 		n = min_u64(len, start + window_len - offset);
 		err = read_window(e, t, window, offset, n, dst);
 		if (err)
@@ -191,12 +191,12 @@ static int read_object(struct env *e, struct table *t, uint64_t offset, size_t l
 /* Compaction reads on: have the next window fetched meanwhile. */
 static void read_ahead(struct env *e, const struct table *t, uint64_t offset)
 {
-	size_t next = table_window_of(t, offset) + 1;
+	size_t next = db_table_window_of(t, offset) + 1;
 	uint64_t start, len;
 
 	if (next >= t->windows)
 		return;
-	table_window_range(t, next, &start, &len);
+	db_table_window_range(t, next, &start, &len);
 	if (!cache_has(e->config.cache, t->key, start, len))
 		cache_prefetch(e->config.cache, t->key, start, len);
 }
@@ -210,7 +210,7 @@ static bool worth_retrying(int err)
  * LevelDB takes an error on its background thread as final: the database would not be written any
  * more. So that thread waits for the store as long as it takes; others get the error at once.
  */
-int table_read(struct env *e, struct vfile *f, uint64_t offset, size_t len, uint8_t *dst)
+int db_table_read(struct env *e, struct vfile *f, uint64_t offset, size_t len, uint8_t *dst)
 {
 	struct table *t = f->table;
 	struct blob *blob;
@@ -222,15 +222,15 @@ int table_read(struct env *e, struct vfile *f, uint64_t offset, size_t len, uint
 	blob = blob_of(e, t);
 	if (blob) {
 		memcpy(dst, blob->bytes.data + offset, len);
-		blob_put(blob);
+		db_blob_put(blob);
 		return 0;
 	}
-	if (!env_on_background(e))
+	if (!db_env_on_background(e))
 		return read_object(e, t, offset, len, dst);
 	read_ahead(e, t, offset);
 	while (worth_retrying(err = read_object(e, t, offset, len, dst))) {
 		log_debug("compaction waits for the store: %s", err_last_note());
-		if (!env_pause(e, pause_ms))
+		if (!db_env_pause(e, pause_ms))
 			return err_note(-ECANCELED, "%s: shutting down", t->key);
 		pause_ms = min_u64(pause_ms * 2, RETRY_MAX_MS);
 	}

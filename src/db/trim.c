@@ -82,7 +82,7 @@ static int trim_slot(struct batch *b, const struct checkpoint *c, uint64_t slot)
 	key = batch_next(b);
 	if (!key)
 		return -EAGAIN;
-	slot_key(slot, key);
+	db_slot_key(slot, key);
 	return 0;
 }
 
@@ -95,7 +95,8 @@ static int trim_listed(struct batch *b, const struct checkpoint *c, uint64_t upt
 	for (size_t i = 0; i < l.count && !err; i++) {
 		uint64_t slot;
 
-		if (numbered_key_parse(l.entries[i].key, SLOT_PREFIX, &slot) == 0 && slot <= upto)
+		if (db_numbered_key_parse(l.entries[i].key, SLOT_PREFIX, &slot) == 0 &&
+		    slot <= upto)
 			err = trim_slot(b, c, slot);
 	}
 	return err;
@@ -118,7 +119,7 @@ static int trim_checkpoints(struct batch *b, const uint64_t *slots, size_t count
 
 		if (!key)
 			return -EAGAIN;
-		checkpoint_key(slots[i], key);
+		db_checkpoint_key(slots[i], key);
 	}
 	return batch_flush(b);
 }
@@ -131,7 +132,7 @@ static int plan(struct keeper *k, struct checkpoint_list *ret_old, uint64_t *ret
 
 	pthread_mutex_lock(&k->lock);
 	for (size_t i = 0; i + 2 < l->count && !err; i++)
-		err = checkpoint_list_add(ret_old, l->slots[i]);
+		err = db_checkpoint_list_add(ret_old, l->slots[i]);
 	*ret_kept = l->count >= 2 ? l->slots[l->count - 2] : 0;
 	pthread_mutex_unlock(&k->lock);
 	return err;
@@ -148,10 +149,10 @@ static void drop_oldest(struct keeper *k, size_t count, uint64_t trimmed_upto)
 	pthread_mutex_unlock(&k->lock);
 }
 
-int trim_run(struct db *db, const struct checkpoint *newest)
+int db_trim_run(struct db *db, const struct checkpoint *newest)
 {
 	struct keeper *k = &db->keeper;
-	struct checkpoint_list old CLEANUP(checkpoint_list_release) = { 0 };
+	struct checkpoint_list old CLEANUP(db_checkpoint_list_release) = { 0 };
 	struct batch b CLEANUP(batch_release);
 	uint64_t kept = 0;
 	int err = batch_init(&b, db->config.store);
@@ -188,7 +189,7 @@ static int find_horizon(struct db *db, struct horizon *ret)
 	char key[SLOT_KEY_LIMIT];
 	int err;
 
-	slot_key(db->chain.fence_slot, key);
+	db_slot_key(db->chain.fence_slot, key);
 	err = store_head(db->config.store, key, &meta);
 	if (err)
 		return err;
@@ -242,7 +243,7 @@ int db_sweep(struct db *db, const char *prefix, db_referenced_fn referenced, voi
 			return n;
 		count += n;
 	}
-	keeper_kick(db);
+	db_keeper_kick(db);
 	return err ? err : count;
 }
 
@@ -250,12 +251,12 @@ static bool table_referenced(void *ctx, const char *key)
 {
 	const char *name = strrchr(key, '/');
 
-	if (!name || !name_fits(name + 1, strlen(name + 1)))
+	if (!name || !db_name_fits(name + 1, strlen(name + 1)))
 		return true; /* not of ours: not understood, not deleted */
-	return names_find(ctx, name + 1) != NULL;
+	return db_names_find(ctx, name + 1) != NULL;
 }
 
-/* Only names of the form that table_key makes are ever deleted. */
+/* Only names of the form that db_table_key makes are ever deleted. */
 static bool table_kept(void *ctx, const char *key)
 {
 	char same[TABLE_KEY_LIMIT];
@@ -263,11 +264,11 @@ static bool table_kept(void *ctx, const char *key)
 
 	if (sscanf(key, TABLE_PREFIX "%20llu-%10llu", &number, &epoch) != 2)
 		return true;
-	table_key(number, epoch, same);
+	db_table_key(number, epoch, same);
 	return strcmp(same, key) != 0 || table_referenced(ctx, key);
 }
 
-int sweep_tables(struct db *db)
+int db_sweep_tables(struct db *db)
 {
 	struct names keep = { 0 };
 	struct entry *e, *tmp;
@@ -278,12 +279,12 @@ int sweep_tables(struct db *db)
 	pthread_mutex_lock(&db->chain.lock);
 	err = 0;
 	names_each(&db->chain.history.names, e, tmp) if (e->file->table && !err) err =
-		names_set(&keep, strrchr(e->file->table->key, '/') + 1, e->file, 0);
+		db_names_set(&keep, strrchr(e->file->table->key, '/') + 1, e->file, 0);
 	pthread_mutex_unlock(&db->chain.lock);
 	if (!err)
-		err = env_table_keys(&db->env, &keep);
+		err = db_env_table_keys(&db->env, &keep);
 	if (!err)
 		err = db_sweep(db, TABLE_PREFIX, table_kept, &keep);
-	names_release(&keep);
+	db_names_release(&keep);
 	return err;
 }

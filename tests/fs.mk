@@ -1,4 +1,11 @@
-check_PROGRAMS += tests/fs_keys tests/fs_namespace tests/fs_listing
+check_PROGRAMS += \
+	tests/fs_keys \
+	tests/fs_namespace \
+	tests/fs_listing \
+	tests/fs_random \
+	tests/fs_crash \
+	tests/fs_check \
+	tests/fs_reaper
 tests_fs_keys_SOURCES = tests/fs_keys.c
 tests_fs_keys_LDADD = $(FS_LIBS)
 nodist_EXTRA_tests_fs_keys_SOURCES = dummy.cc
@@ -8,3 +15,15 @@ nodist_EXTRA_tests_fs_namespace_SOURCES = dummy.cc
 tests_fs_listing_SOURCES = tests/fs_listing.c tests/fs_fixture.h
 tests_fs_listing_LDADD = $(FS_LIBS)
 nodist_EXTRA_tests_fs_listing_SOURCES = dummy.cc
+tests_fs_random_SOURCES = tests/fs_random.c tests/fs_fixture.h tests/fs_model.h
+tests_fs_random_LDADD = $(FS_LIBS)
+nodist_EXTRA_tests_fs_random_SOURCES = dummy.cc
+tests_fs_crash_SOURCES = tests/fs_crash.c tests/fs_fixture.h tests/fs_model.h
+tests_fs_crash_LDADD = $(FS_LIBS)
+nodist_EXTRA_tests_fs_crash_SOURCES = dummy.cc
+tests_fs_check_SOURCES = tests/fs_check.c tests/fs_fixture.h
+tests_fs_check_LDADD = $(FS_LIBS)
+nodist_EXTRA_tests_fs_check_SOURCES = dummy.cc
+tests_fs_reaper_SOURCES = tests/fs_reaper.c tests/fs_fixture.h
+tests_fs_reaper_LDADD = $(FS_LIBS)
+nodist_EXTRA_tests_fs_reaper_SOURCES = dummy.cc

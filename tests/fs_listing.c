@@ -218,9 +218,13 @@ static void *work(void *arg)
 
 START_TEST(threads_that_change_the_same_names_leave_a_sound_tree)
 {
-	uint64_t a = make_dir(ROOT, "a"), b = make_dir(ROOT, "b");
 	struct worker w[THREADS];
+	uint64_t a, b;
 
+	config.commit_ms = 20; /* commits go on meanwhile */
+	reopen_fs(URL);
+	a = make_dir(ROOT, "a");
+	b = make_dir(ROOT, "b");
 	for (unsigned n = 0; n < THREADS; n++) {
 		w[n] = (struct worker){ .n = n, .dirs = { a, b } };
 		ck_assert_int_eq(pthread_create(&w[n].thread, NULL, work, &w[n]), 0);

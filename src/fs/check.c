@@ -202,9 +202,8 @@ static int see_orphan(struct check *c, const uint8_t *key, size_t key_len, const
 	if (o.whole && n->nlink > 0)
 		check_problem(c, "inode %llu is to be removed, and has %u links", (ull)n->ino,
 			      n->nlink);
-	if (!o.whole && (!S_ISREG(n->mode) || o.trim_from < n->size))
-		check_problem(c, "inode %llu is to be trimmed from %llu on, and has %llu bytes",
-			      (ull)n->ino, (ull)o.trim_from, (ull)n->size);
+	if (!o.whole && !S_ISREG(n->mode))
+		check_problem(c, "inode %llu is to be trimmed, and is no regular file", (ull)n->ino);
 	return 0;
 }
 

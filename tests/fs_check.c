@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * fsck finds what is wrong. Each test damages a sound filesystem in one way, behind the back of the
+ * room or in the store, and fsck has to say so.
+ */
+#include "fs/internal.h"
+#include "fs_fixture.h"
+
+#define URL "mem:fs-check-tests"
+#define ROOT FS_ROOT_INO
+#define BIG 400000
+
+static uint64_t dir, sub, file, big, tiny;
+
+/* A folder in a folder; a file with two names and an xattr; one that fills extents; an inline one.
+ */
+static void setup(void)
+{
+	uint8_t *bytes = malloc(BIG);
+	struct fs_attr attr;
+
+	make_fs(URL);
+	fs_reap_without_forget(fs, false);
+	dir = make_dir(ROOT, "dir");
+	sub = make_dir(dir, "sub");
+	file = make_file(dir, "file");
+	must(fs_link(fs, file, sub, "other", &attr), "link");
+	must(fs_setxattr(fs, file, "user.a", "1", 1, 0), "setxattr");
+	big = make_file(ROOT, "big");
+	for (size_t n = 0; n < BIG; n++)
+		bytes[n] = (uint8_t)(n * n >> 8 ^ n);
+	write_at(big, bytes, BIG, 0);
+	tiny = make_file(ROOT, "tiny");
+	write_at(tiny, "abc", 3, 0);
+	must(fs_sync(fs), "sync");
+	free(bytes);
+	check_fs(true);
+}
+
+static void teardown(void)
+{
+	fs_crash(fs);
+	fs = NULL;
+	end_fs(URL);
+}
+
+/* ---- damaging -------------------------------------------------------------------------------- */
+
+static void put_value(const struct key *k, const struct buf *value)
+{
+	char *msg = NULL;
+
+	leveldb_put(db_handle(fs->db), db_write_options(fs->db), (const char *)k->bytes, k->len,
+		    (const char *)value->data, value->len, &msg);
+	ck_assert_ptr_null(msg);
+}
+
+static void remove_key(const struct key *k)
+{
+	char *msg = NULL;
+
+	leveldb_delete(db_handle(fs->db), db_write_options(fs->db), (const char *)k->bytes, k->len,
+		       &msg);
+	ck_assert_ptr_null(msg);
+}
+
+static void edit_inode(uint64_t ino, void (*edit)(struct attr *a))
+{
+	struct buf value CLEANUP(buf_release) = BUF_INIT;
+	struct attr a;
+	struct key k;
+
+	key_inode(&k, ino);
+	must(db_value(fs, &k, &value), "inode");
+	must(inode_decode(value.data, value.len, ino, &a), "inode");
+	edit(&a);
+	buf_reset(&value);
+	inode_encode(&value, &a, a.size);
+	put_value(&k, &value);
+	buf_release(&a.target);
+}
+
+struct said {
+	struct buf text;
+};
+
+static void collect(void *ctx, const char *text)
+{
+	struct said *s = ctx;
+
+	buf_add_str(&s->text, text);
+	buf_add_str(&s->text, "\n");
+}
+
+/* fsck says something with these words. */
+static void expect(const char *words)
+{
+	struct said said = { .text = BUF_INIT };
+	struct fs_check_options options = { .data = true, .problem = collect, .ctx = &said };
+	struct fs_check_result result;
+
+	ck_assert_int_eq(fs_check(fs, &options, &result), 1);
+	ck_assert_uint_gt(result.problems, 0);
+	ck_assert_msg(strstr(buf_cstr(&said.text), words), "\"%s\" is not in:\n%s", words,
+		      buf_cstr(&said.text));
+	buf_release(&said.text);
+}
+
+/* ---- names and inodes ------------------------------------------------------------------------ */
+
+START_TEST(a_missing_inode_is_noticed)
+{
+	struct key k;
+
+	key_inode(&k, file);
+	remove_key(&k);
+	expect("is missing");
+	expect("inodes, and the totals say");
+}
+END_TEST
+
+START_TEST(a_missing_name_is_noticed)
+{
+	struct key k;
+
+	key_dentry(&k, dir, key_cookie(fs, "file", 0));
+	remove_key(&k);
+	expect("link count 2 instead of 1");
+	expect("its count of names is wrong by 1");
+}
+END_TEST
+
+static void one_link_more(struct attr *a)
+{
+	a->nlink++;
+}
+
+START_TEST(a_wrong_link_count_is_noticed)
+{
+	edit_inode(file, one_link_more);
+	expect("link count 3 instead of 2");
+}
+END_TEST
+
+START_TEST(a_wrong_link_count_of_a_folder_is_noticed)
+{
+	edit_inode(dir, one_link_more);
+	expect("link count 4 instead of 3");
+}
+END_TEST
+
+static void no_links(struct attr *a)
+{
+	a->nlink = 0;
+}
+
+START_TEST(an_inode_that_nobody_will_remove_is_noticed)
+{
+	edit_inode(file, no_links);
+	expect("has no name, and is not going to be removed");
+}
+END_TEST
+
+static void parent_is_sub(struct attr *a)
+{
+	a->parent = sub;
+}
+
+START_TEST(a_wrong_parent_is_noticed)
+{
+	edit_inode(sub, parent_is_sub);
+	expect("whose parent is said to be");
+	expect("cannot be reached from the root");
+}
+END_TEST
+
+START_TEST(a_name_in_the_wrong_place_is_noticed)
+{
+	struct buf value CLEANUP(buf_release) = BUF_INIT;
+	struct key k;
+
+	key_dentry(&k, dir, key_cookie(fs, "file", 0));
+	must(db_value(fs, &k, &value), "entry");
+	remove_key(&k);
+	key_dentry(&k, dir, key_cookie(fs, "else", 0));
+	put_value(&k, &value);
+	expect("is not where its hash says");
+}
+END_TEST
+
+START_TEST(a_gap_in_a_run_of_equal_hashes_is_noticed)
+{
+	struct buf value CLEANUP(buf_release) = BUF_INIT;
+	struct key k;
+
+	key_dentry(&k, dir, key_cookie(fs, "file", 0));
+	must(db_value(fs, &k, &value), "entry");
+	remove_key(&k);
+	key_dentry(&k, dir, key_cookie(fs, "file", 1));
+	put_value(&k, &value);
+	expect("the one before is missing");
+}
+END_TEST
+
+START_TEST(a_missing_orphan_record_is_noticed)
+{
+	struct key k;
+
+	must(fs_unlink(fs, ROOT, "big"), "unlink");
+	key_orphan(&k, big);
+	remove_key(&k);
+	expect("is not going to be removed");
+}
+END_TEST
+
+START_TEST(an_orphan_record_of_a_file_with_a_name_is_noticed)
+{
+	struct buf value CLEANUP(buf_release) = BUF_INIT;
+	struct key k;
+
+	key_orphan(&k, file);
+	orphan_encode(&value, &(struct orphan_record){ .whole = true });
+	put_value(&k, &value);
+	expect("is to be removed, and has 2 links");
+}
+END_TEST
+
+static void no_xattrs(struct attr *a)
+{
+	a->flags = 0;
+}
+
+START_TEST(an_attribute_that_its_inode_denies_is_noticed)
+{
+	edit_inode(file, no_xattrs);
+	expect("and its record denies it");
+}
+END_TEST
+
+START_TEST(keys_nobody_knows_are_noticed)
+{
+	struct buf value CLEANUP(buf_release) = BUF_INIT;
+	struct key k = { .len = 2, .bytes = { 'Z', 'z' } };
+
+	buf_u8(&value, 1);
+	put_value(&k, &value);
+	expect("unknown kind 0x5a");
+}
+END_TEST
+
+START_TEST(a_record_that_cannot_be_decoded_is_noticed)
+{
+	struct buf value CLEANUP(buf_release) = BUF_INIT;
+	struct key k;
+
+	key_dentry(&k, dir, key_cookie(fs, "file", 0));
+	buf_u8(&value, 77);
+	put_value(&k, &value);
+	expect("unknown version 77");
+}
+END_TEST
+
+/* ---- bytes ----------------------------------------------------------------------------------- */
+
+static struct extent first_extent(uint64_t ino, uint64_t end, struct buf *value)
+{
+	struct extent e;
+	struct key k;
+
+	key_extent(&k, ino, end);
+	must(db_value(fs, &k, value), "extent");
+	must(extent_decode(value->data, value->len, end, &e), "extent");
+	return e;
+}
+
+START_TEST(overlapping_extents_are_noticed)
+{
+	struct buf value CLEANUP(buf_release) = BUF_INIT;
+	struct extent e = first_extent(big, DATA_EXTENT_MAX, &value);
+	struct key k;
+
+	e.end -= 10;
+	buf_reset(&value);
+	extent_encode(&value, &e);
+	key_extent(&k, big, e.end);
+	put_value(&k, &value);
+	expect("overlap");
+	expect("live bytes, and its record says");
+	expect("its allocated bytes are wrong");
+}
+END_TEST
+
+START_TEST(a_lost_extent_is_noticed)
+{
+	struct key k;
+
+	key_extent(&k, big, DATA_EXTENT_MAX);
+	remove_key(&k);
+	expect("its allocated bytes are wrong by 131072");
+	expect("and the totals say");
+}
+END_TEST
+
+static void half_as_long(struct attr *a)
+{
+	a->size /= 2;
+}
+
+START_TEST(an_extent_behind_the_end_is_noticed)
+{
+	edit_inode(big, half_as_long);
+	expect("behind the end");
+}
+END_TEST
+
+START_TEST(a_missing_segment_record_is_noticed)
+{
+	struct buf value CLEANUP(buf_release) = BUF_INIT;
+	struct extent e = first_extent(big, DATA_EXTENT_MAX, &value);
+	struct key k;
+
+	key_segment(&k, e.ref.segment);
+	reopen_fs(URL);
+	remove_key(&k);
+	expect("live bytes, and no record");
+}
+END_TEST
+
+static struct store *plain_store(void)
+{
+	struct store *s;
+
+	must(store_open(URL, &config.store, &s), "store");
+	return s;
+}
+
+/* The object of big's first extent, and the extent. Everything is stored, and nothing in memory. */
+static struct extent on_the_store(char key[DATA_KEY_MAX])
+{
+	struct buf value CLEANUP(buf_release) = BUF_INIT;
+	struct extent e;
+
+	reopen_fs(URL);
+	e = first_extent(big, DATA_EXTENT_MAX, &value);
+	data_key(e.ref.segment, key);
+	return e;
+}
+
+START_TEST(a_missing_segment_is_noticed)
+{
+	struct store *s = plain_store();
+	char key[DATA_KEY_MAX];
+
+	on_the_store(key);
+	must(store_remove(s, key), "remove");
+	store_unref(s);
+	expect("is missing; 400000 bytes of files are in it");
+}
+END_TEST
+
+START_TEST(a_segment_cut_short_is_noticed)
+{
+	struct buf bytes CLEANUP(buf_release) = BUF_INIT;
+	struct store *s = plain_store();
+	char key[DATA_KEY_MAX];
+
+	on_the_store(key);
+	must(store_get(s, key, 0, STORE_TO_END, &bytes, NULL), "get");
+	must(store_put_bytes(s, key, bytes.data, 1000, STORE_ALWAYS, NULL, NULL), "put");
+	store_unref(s);
+	expect("extents in it up to");
+}
+END_TEST
+
+START_TEST(a_flipped_bit_in_a_segment_is_noticed)
+{
+	struct buf bytes CLEANUP(buf_release) = BUF_INIT;
+	struct store *s = plain_store();
+	char key[DATA_KEY_MAX];
+	struct extent e = on_the_store(key);
+
+	must(store_get(s, key, 0, STORE_TO_END, &bytes, NULL), "get");
+	bytes.data[e.ref.offset + e.ref.stored_bytes / 2] ^= 4;
+	must(store_put_bytes(s, key, bytes.data, bytes.len, STORE_ALWAYS, NULL, NULL), "put");
+	store_unref(s);
+	expect("the bytes at 0 cannot be read");
+}
+END_TEST
+
+START_TEST(an_object_that_nobody_needs_is_no_problem)
+{
+	struct store *s = plain_store();
+	char key[DATA_KEY_MAX];
+
+	data_key((uint64_t)1 << 32 | 999999, key);
+	must(store_put_bytes(s, key, "x", 1, STORE_ALWAYS, NULL, NULL), "put");
+	store_unref(s);
+	ck_assert_uint_ge(check_fs(true).unreferenced_objects, 1);
+}
+END_TEST
+
+START_TEST(a_sound_filesystem_is_counted_right)
+{
+	struct fs_check_result r = check_fs(true);
+
+	ck_assert_uint_eq(r.inodes, 6);
+	ck_assert_uint_eq(r.dentries, 6);
+	ck_assert_uint_eq(r.bytes, BIG + 3);
+	ck_assert_uint_eq(r.orphans, 0);
+	ck_assert_uint_ge(r.segments, 1);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("fsck");
+	TCase *names = tcase_create("names and inodes"), *bytes = tcase_create("bytes");
+
+	tcase_add_checked_fixture(names, setup, teardown);
+	tcase_add_checked_fixture(bytes, setup, teardown);
+	tcase_add_test(names, a_missing_inode_is_noticed);
+	tcase_add_test(names, a_missing_name_is_noticed);
+	tcase_add_test(names, a_wrong_link_count_is_noticed);
+	tcase_add_test(names, a_wrong_link_count_of_a_folder_is_noticed);
+	tcase_add_test(names, an_inode_that_nobody_will_remove_is_noticed);
+	tcase_add_test(names, a_wrong_parent_is_noticed);
+	tcase_add_test(names, a_name_in_the_wrong_place_is_noticed);
+	tcase_add_test(names, a_gap_in_a_run_of_equal_hashes_is_noticed);
+	tcase_add_test(names, a_missing_orphan_record_is_noticed);
+	tcase_add_test(names, an_orphan_record_of_a_file_with_a_name_is_noticed);
+	tcase_add_test(names, an_attribute_that_its_inode_denies_is_noticed);
+	tcase_add_test(names, keys_nobody_knows_are_noticed);
+	tcase_add_test(names, a_record_that_cannot_be_decoded_is_noticed);
+	tcase_add_test(bytes, overlapping_extents_are_noticed);
+	tcase_add_test(bytes, a_lost_extent_is_noticed);
+	tcase_add_test(bytes, an_extent_behind_the_end_is_noticed);
+	tcase_add_test(bytes, a_missing_segment_record_is_noticed);
+	tcase_add_test(bytes, a_missing_segment_is_noticed);
+	tcase_add_test(bytes, a_segment_cut_short_is_noticed);
+	tcase_add_test(bytes, a_flipped_bit_in_a_segment_is_noticed);
+	tcase_add_test(bytes, an_object_that_nobody_needs_is_no_problem);
+	tcase_add_test(bytes, a_sound_filesystem_is_counted_right);
+	suite_add_tcase(s, names);
+	suite_add_tcase(s, bytes);
+	return run_suite(s);
+}

@@ -22,7 +22,8 @@
 
 #define S3_KEY_MAX 1024 /* S3's limit, the URL's prefix included */
 
-/* ---- s3_cred.c --------------------------------------------------------------------------------- */
+/* ---- s3_cred.c ---------------------------------------------------------------------------------
+ */
 
 struct s3_cred { /* strings owned; wiped when released */
 	char *access_key, *secret_key, *session_token;
@@ -33,8 +34,8 @@ struct s3_profile { /* what the environment and the shared files say besides key
 };
 
 /* Environment first, then the profile's section of the shared files; a profile given here by name
- * goes before the environment. NULL: AWS_PROFILE, else "default". -L3_DENIED with a note on what was
- * looked for where, -L3_BAD_OPTION for a named profile that is in no file. */
+ * goes before the environment. NULL: AWS_PROFILE, else "default". -L3_DENIED with a note on what
+ * was looked for where, -L3_BAD_OPTION for a named profile that is in no file. */
 int s3_cred_load(const char *profile, struct s3_cred *ret);
 int s3_profile_load(const char *profile, struct s3_profile *ret);
 void s3_cred_release(struct s3_cred *c);
@@ -44,7 +45,8 @@ bool s3_cred_same(const struct s3_cred *a, const struct s3_cred *b);
  * just whether the section is there. */
 int s3_ini_get(const char *text, const char *section, const char *key, char **ret);
 
-/* ---- s3_sign.c --------------------------------------------------------------------------------- */
+/* ---- s3_sign.c ---------------------------------------------------------------------------------
+ */
 
 #define S3_SHA256_HEX_LEN 65
 #define S3_MD5_BASE64_LEN 25
@@ -56,8 +58,9 @@ struct s3_header {
 
 struct s3_sign_request {
 	const char *method;
-	const char *path;  /* as it is sent: encoded, with leading slash; S3 paths are not normalised */
-	const char *query; /* as it is sent, without '?'; pairs in any order */
+	const char
+		*path; /* as it is sent: encoded, with leading slash; S3 paths are not normalised */
+	const char *query;		 /* as it is sent, without '?'; pairs in any order */
 	const struct s3_header *headers; /* all to be signed; those of one name in their order */
 	size_t header_count;
 	const char *payload_sha256; /* hex */
@@ -76,7 +79,8 @@ int s3_md5_base64(const void *data, size_t len, char out[S3_MD5_BASE64_LEN]);
 /* Percent-encoding as SigV4 wants it: all but A-Za-z0-9-._~ (and '/' if keep_slash). */
 void s3_encode(struct buf *out, const char *s, bool keep_slash);
 
-/* ---- s3_xml.c ---------------------------------------------------------------------------------- */
+/* ---- s3_xml.c ----------------------------------------------------------------------------------
+ */
 
 #define S3_XML_MAX ((size_t)16 << 20)
 
@@ -90,8 +94,9 @@ struct s3_error { /* of an <Error>; strings are printable, "" where it says noth
  * s3_error return -L3_SERVER and fill it where the root is an <Error>; its code is "" otherwise.
  */
 
-/* One page. Keys that begin with strip_prefix go to out without it; others are passed over. *ret_last
- * is the last key as the server has it (malloc'd, NULL if there was none). out->more is set. */
+/* One page. Keys that begin with strip_prefix go to out without it; others are passed over.
+ * *ret_last is the last key as the server has it (malloc'd, NULL if there was none). out->more is
+ * set. */
 int s3_xml_list(const void *xml, size_t len, const char *strip_prefix, struct store_list *out,
 		char **ret_last);
 /* An answer of which only success matters: root "CopyObjectResult" or the like. */
@@ -104,7 +109,8 @@ bool s3_xml_error(const void *xml, size_t len, struct s3_error *ret);
 /* Text for an element. False if XML cannot hold it (control characters). */
 bool s3_xml_escape(struct buf *out, const char *text);
 
-/* ---- s3_http.c --------------------------------------------------------------------------------- */
+/* ---- s3_http.c ---------------------------------------------------------------------------------
+ */
 
 struct s3_http;
 
@@ -117,8 +123,8 @@ struct s3_exchange {
 	int iovcnt;
 	uint64_t body_bytes;
 	struct buf *sink; /* where a 2xx body goes, instead of answer->body */
-	/* Of the object, what sink is to get. An answer 206 is taken to be that range; of an answer 200
-	 * (the server does not know ranges) the rest is passed over. */
+	/* Of the object, what sink is to get. An answer 206 is taken to be that range; of an answer
+	 * 200 (the server does not know ranges) the rest is passed over. */
 	uint64_t offset, len;
 };
 
@@ -148,13 +154,14 @@ void s3_http_cancel(struct s3_http *h);
 int s3_http_do(struct s3_http *h, const struct s3_exchange *x, struct s3_answer *ret);
 void s3_answer_release(struct s3_answer *a);
 
-/* ---- s3_url.c ---------------------------------------------------------------------------------- */
+/* ---- s3_url.c ----------------------------------------------------------------------------------
+ */
 
 struct s3_place {
 	char *bucket, *prefix; /* prefix "" or with '/' at its end */
-	char *base;	       /* "https://host:port", the bucket's name in it if virtual-host style */
-	char *host;	       /* for the Host header */
-	char *path;	       /* "" or "/bucket" */
+	char *base; /* "https://host:port", the bucket's name in it if virtual-host style */
+	char *host; /* for the Host header */
+	char *path; /* "" or "/bucket" */
 	char *region;
 };
 
@@ -162,9 +169,10 @@ int s3_place_parse(const char *url, const struct store_config *config,
 		   const struct s3_profile *profile, struct s3_place *ret);
 void s3_place_release(struct s3_place *p);
 
-/* ---- the store, and one request to it ---------------------------------------------------------- */
+/* ---- the store, and one request to it ----------------------------------------------------------
+ */
 
-struct s3_keys { /* never changed; newer ones replace the whole */
+struct s3_keys {       /* never changed; newer ones replace the whole */
 	unsigned refs; /* atomic */
 	struct s3_cred cred;
 };
@@ -181,6 +189,9 @@ struct s3 {
 	bool bare_match;  /* atomic: this server takes If-Match without quotes only */
 	bool single_only; /* atomic: it does not know DeleteObjects */
 };
+
+int s3_keys_load(const char *profile, struct s3_keys **ret);
+void s3_keys_put(struct s3_keys *k); /* accepts NULL */
 
 #define S3_CALL_HEADERS 4
 
@@ -213,7 +224,8 @@ int s3_call_run(struct s3_call *c);
  * note says what was wrong with the answer. Returns the error, with the full note. */
 int s3_call_failed(struct s3_call *c, int err);
 
-/* ---- s3_error.c -------------------------------------------------------------------------------- */
+/* ---- s3_error.c --------------------------------------------------------------------------------
+ */
 
 /* The store's error for c->answer.status and c->error, and its note. */
 int s3_error_judge(const struct s3_call *c);
@@ -222,10 +234,11 @@ bool s3_error_is_about_keys(const struct s3_call *c);
 /* The server does not know this kind of request. */
 bool s3_error_is_unknown_request(const struct s3_call *c);
 
-/* ---- s3_multipart.c ---------------------------------------------------------------------------- */
+/* ---- s3_multipart.c ----------------------------------------------------------------------------
+ */
 
-/* Unconditional; -L3_... as a PUT. What was sent of a failed one is thrown away if the server can be
- * reached; a bucket's rule for incomplete uploads sees to the rest. */
+/* Unconditional; -L3_... as a PUT. What was sent of a failed one is thrown away if the server can
+ * be reached; a bucket's rule for incomplete uploads sees to the rest. */
 int s3_put_parts(struct s3 *s3, const struct store_put *put, uint64_t size);
 
 #endif

@@ -70,7 +70,8 @@ static const char *env(const char *name)
 	return v && *v ? v : NULL;
 }
 
-/* ---- INI files --------------------------------------------------------------------------------- */
+/* ---- INI files ---------------------------------------------------------------------------------
+ */
 
 /* Moves *start past blanks; the length without blanks at the end. */
 static size_t trim(const char **start, size_t len)
@@ -135,7 +136,8 @@ static bool take_value(const char *line, size_t len, const char *key, char **ret
 int s3_ini_get(const char *text, const char *section, const char *key, char **ret)
 {
 	bool inside = false;
-	size_t indent = SIZE_MAX; /* of the section's settings: what is deeper belongs to the one above */
+	size_t indent =
+		SIZE_MAX; /* of the section's settings: what is deeper belongs to the one above */
 
 	while (*text) {
 		size_t whole = strcspn(text, "\n");
@@ -158,7 +160,8 @@ int s3_ini_get(const char *text, const char *section, const char *key, char **re
 	return -ENOENT;
 }
 
-/* ---- the shared files -------------------------------------------------------------------------- */
+/* ---- the shared files --------------------------------------------------------------------------
+ */
 
 struct shared {
 	const char *variable, *name;
@@ -246,7 +249,8 @@ static int profile_get(const char *profile, const char *key, char **ret)
 	return err;
 }
 
-/* ---- keys -------------------------------------------------------------------------------------- */
+/* ---- keys --------------------------------------------------------------------------------------
+ */
 
 static int no_keys(const char *profile, bool section_seen, bool named)
 {
@@ -257,10 +261,11 @@ static int no_keys(const char *profile, bool section_seen, bool named)
 	if (named && !section_seen)
 		return err_note(-L3_BAD_OPTION, "profile %s: in neither %s nor %s", profile,
 				buf_cstr(&a), buf_cstr(&b));
-	return err_note(-L3_DENIED,
-			"no credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set, and "
-			"[%s] with aws_access_key_id and aws_secret_access_key is in neither %s nor %s",
-			profile, buf_cstr(&a), buf_cstr(&b));
+	return err_note(
+		-L3_DENIED,
+		"no credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set, and "
+		"[%s] with aws_access_key_id and aws_secret_access_key is in neither %s nor %s",
+		profile, buf_cstr(&a), buf_cstr(&b));
 }
 
 /* All of a key from one text. -ENOENT: nothing of it there. */
@@ -351,7 +356,8 @@ int s3_cred_load(const char *profile, struct s3_cred *ret)
 	return err;
 }
 
-/* ---- other settings ---------------------------------------------------------------------------- */
+/* ---- other settings ----------------------------------------------------------------------------
+ */
 
 /* The first variable that is set, else the profile's setting, else NULL. */
 static int setting(const char *profile, const char *variable, const char *variable2,

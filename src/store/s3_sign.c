@@ -70,7 +70,8 @@ void s3_encode(struct buf *out, const char *s, bool keep_slash)
 	}
 }
 
-/* ---- canonical request ------------------------------------------------------------------------- */
+/* ---- canonical request -------------------------------------------------------------------------
+ */
 
 /* By name, then by value: '=' and the end of a name without one sort before all else. */
 static int by_name_then_value(const void *a, const void *b)
@@ -103,8 +104,7 @@ static int canonical_query(const char *query, struct buf *out)
 	if (count > 0)
 		qsort(pairs, count, sizeof(pairs[0]), by_name_then_value);
 	for (size_t i = 0; i < count; i++)
-		buf_printf(out, "%s%s%s", i ? "&" : "", pairs[i],
-			   strchr(pairs[i], '=') ? "" : "=");
+		buf_printf(out, "%s%s%s", i ? "&" : "", pairs[i], strchr(pairs[i], '=') ? "" : "=");
 	return 0;
 }
 
@@ -144,8 +144,8 @@ static int canonical_headers(const struct s3_sign_request *r, struct buf *out, s
 	sort_headers(sorted, r->header_count);
 	for (size_t i = 0; i < r->header_count; i++) {
 		bool again = i > 0 && strcmp(sorted[i - 1].name, sorted[i].name) == 0;
-		bool more = i + 1 < r->header_count &&
-			    strcmp(sorted[i + 1].name, sorted[i].name) == 0;
+		bool more =
+			i + 1 < r->header_count && strcmp(sorted[i + 1].name, sorted[i].name) == 0;
 
 		if (!again) {
 			buf_printf(names, "%s%s", i ? ";" : "", sorted[i].name);
@@ -157,8 +157,7 @@ static int canonical_headers(const struct s3_sign_request *r, struct buf *out, s
 	return 0;
 }
 
-int s3_canonical_request(const struct s3_sign_request *r, struct buf *out,
-			 struct buf *signed_names)
+int s3_canonical_request(const struct s3_sign_request *r, struct buf *out, struct buf *signed_names)
 {
 	int err;
 
@@ -173,7 +172,8 @@ int s3_canonical_request(const struct s3_sign_request *r, struct buf *out,
 	return buf_error(out) < 0 || buf_error(signed_names) < 0 ? -ENOMEM : 0;
 }
 
-/* ---- string to sign, key, signature ------------------------------------------------------------ */
+/* ---- string to sign, key, signature ------------------------------------------------------------
+ */
 
 static void scope(const struct s3_sign_request *r, struct buf *out)
 {

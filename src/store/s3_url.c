@@ -3,8 +3,8 @@
  * Where a bucket is. s3://BUCKET/PREFIX, the endpoint (AWS' own for the region unless given), and
  * whether the bucket's name stands in the host name (virtual-host style) or in the path.
  *
- * Virtual-host style where the provider wants it; path style, which every other server knows, for
- * all else. An endpoint whose host name already begins with "BUCKET." is taken as it is.
+ * Virtual-host style with the providers that want it, also where the endpoint already begins with
+ * "BUCKET."; path style, which every other server knows, for all else.
  */
 #include "store/s3.h"
 
@@ -36,17 +36,19 @@ static int check_bucket(const char *url, const char *name, size_t len)
 		return err_note(-L3_BAD_OPTION, "%s: a bucket's name has 3 to 63 characters", url);
 	for (size_t i = 0; i < len; i++)
 		if (!isalnum((unsigned char)name[i]) && !strchr("-._", name[i]))
-			return err_note(-L3_BAD_OPTION,
-					"%s: a bucket's name has letters, digits, '-', '.' and '_' only",
-					url);
+			return err_note(
+				-L3_BAD_OPTION,
+				"%s: a bucket's name has letters, digits, '-', '.' and '_' only",
+				url);
 	return 0;
 }
 
 static int check_prefix(const char *url, const char *prefix)
 {
 	if (strlen(prefix) > PREFIX_MAX)
-		return err_note(-L3_BAD_OPTION, "%s: the prefix is too long (%zu bytes, %d at most)",
-				url, strlen(prefix), PREFIX_MAX);
+		return err_note(-L3_BAD_OPTION,
+				"%s: the prefix is too long (%zu bytes, %d at most)", url,
+				strlen(prefix), PREFIX_MAX);
 	for (const char *c = prefix; *c; c++)
 		if ((unsigned char)*c < ' ' || *c == 0x7f)
 			return err_note(-L3_BAD_OPTION, "the prefix has a control character in it");
@@ -94,11 +96,11 @@ static int split_endpoint(const char *endpoint, char **ret_scheme, char **ret_ho
 				"endpoint: no user and password in it; credentials come from the "
 				"environment or ~/.aws/credentials");
 	if (sep && strncmp(endpoint, "https://", 8) != 0 && strncmp(endpoint, "http://", 7) != 0)
-		return err_note(-L3_BAD_OPTION, "endpoint=%s: only https:// and http:// can be used",
-				endpoint);
+		return err_note(-L3_BAD_OPTION,
+				"endpoint=%s: only https:// and http:// can be used", endpoint);
 	if (len == 0 || (host[len] && strcmp(host + len, "/") != 0))
-		return err_note(-L3_BAD_OPTION, "endpoint=%s: write https://HOST or https://HOST:PORT",
-				endpoint);
+		return err_note(-L3_BAD_OPTION,
+				"endpoint=%s: write https://HOST or https://HOST:PORT", endpoint);
 	for (size_t i = 0; i < len; i++)
 		if (!isalnum((unsigned char)host[i]) && !strchr("-._:[]", host[i]))
 			return err_note(-L3_BAD_OPTION, "endpoint=%s: not a host name", endpoint);
@@ -127,7 +129,8 @@ static int check_region(const char *region)
 	return 0;
 }
 
-/* ---- addressing style -------------------------------------------------------------------------- */
+/* ---- addressing style --------------------------------------------------------------------------
+ */
 
 /* One label of a host name: dots would leave what a TLS wildcard covers. */
 static bool is_host_label(const char *bucket)
@@ -202,8 +205,8 @@ int s3_place_parse(const char *url, const struct store_config *config,
 	if (err >= 0 && !(p.region = strdup(region)))
 		err = -ENOMEM;
 	if (err >= 0)
-		err = endpoint ? split_endpoint(endpoint, &scheme, &host) :
-				 aws_endpoint(region, &scheme, &host);
+		err = endpoint ? split_endpoint(endpoint, &scheme, &host)
+			       : aws_endpoint(region, &scheme, &host);
 	if (err >= 0)
 		err = set_addressing(&p, scheme, host, config->path_style);
 	if (err < 0)

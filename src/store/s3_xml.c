@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The XML of S3's answers, by expat. One reader for all: it keeps the path of open elements and hands
- * each element's text to the form being read when it closes. A document type declaration (where
- * entity expansion comes from), deep nesting or long text end it.
+ * The XML of S3's answers, by expat. One reader for all: it keeps the path of open elements and
+ * hands each element's text to the form being read when it closes. A document type declaration
+ * (where entity expansion comes from), deep nesting or long text end it.
  */
 #include "store/s3.h"
 
@@ -166,10 +166,12 @@ static int read_xml(struct reader *r, const void *xml, size_t len)
 	return err;
 }
 
-/* ---- lists ------------------------------------------------------------------------------------- */
+/* ---- lists -------------------------------------------------------------------------------------
+ */
 
 struct list_form {
-	struct store_list raw; /* keys as they came: whether they are encoded may be said after them */
+	struct store_list
+		raw; /* keys as they came: whether they are encoded may be said after them */
 	char *key;
 	uint64_t size;
 	int64_t mtime;
@@ -310,7 +312,8 @@ int s3_xml_list(const void *xml, size_t len, const char *strip_prefix, struct st
 	return err;
 }
 
-/* ---- errors and small results ------------------------------------------------------------------ */
+/* ---- errors and small results ------------------------------------------------------------------
+ */
 
 bool s3_xml_error(const void *xml, size_t len, struct s3_error *ret)
 {
@@ -390,10 +393,9 @@ int s3_xml_delete(const void *xml, size_t len, struct s3_error *ret, char key[S3
 {
 	struct s3_error first = { 0 };
 	struct delete_form f = { .first = &first, .first_key = key };
-	struct reader r = { .root = "DeleteResult",
-			    .form = &f,
-			    .on_close = on_delete,
-			    .error = ret };
+	struct reader r = {
+		.root = "DeleteResult", .form = &f, .on_close = on_delete, .error = ret
+	};
 	int err;
 
 	key[0] = '\0';

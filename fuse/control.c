@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The daemon's side of the control socket (util/ctl.h has the protocol). */
+#include "daemon.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config.h"
+
+#define WATCHERS_MAX 32
+#define REQUEST_MS 2000
+
+struct control {
+	struct daemon *daemon;
+	int listener;
+	pthread_t thread;
+	pthread_mutex_t lock; /* watchers */
+	int watchers[WATCHERS_MAX];
+	size_t watcher_count;
+};
+
+/* ---- status
+ * ---------------------------------------------------------------------------------------------- */
+
+static void say_number(int fd, const char *key, uint64_t value)
+{
+	(void)ctl_write(fd, "n %s %llu", key, (unsigned long long)value);
+}
+
+static void say_bool(int fd, const char *key, bool value)
+{
+	(void)ctl_write(fd, "b %s %s", key, value ? "true" : "false");
+}
+
+static void say_requests(int fd, const struct store_counts *c)
+{
+	static const char *const names[STORE_OP_COUNT] = {
+		[STORE_OP_GET] = "get",
+		[STORE_OP_PUT] = "put",
+		[STORE_OP_HEAD] = "head",
+		[STORE_OP_LIST] = "list",
+		[STORE_OP_COPY] = "copy",
+		[STORE_OP_DELETE] = "delete",
+		[STORE_OP_DELETE_MANY] = "delete_many",
+		[STORE_OP_MULTIPART] = "multipart",
+	};
+	char key[64];
+
+	for (size_t i = 0; i < STORE_OP_COUNT; i++) {
+		(void)snprintf(key, sizeof(key), "requests.%s", names[i]);
+		say_number(fd, key, c->requests[i]);
+	}
+	say_number(fd, "requests.bytes_in", c->bytes_in);
+	say_number(fd, "requests.bytes_out", c->bytes_out);
+	for (size_t i = 0; i < STORE_OP_COUNT; i++) {
+		(void)snprintf(key, sizeof(key), "failed.%s", names[i]);
+		say_number(fd, key, c->failed[i]);
+	}
+}
+
+static void say_filesystem(int fd, const struct fs_status *s, const struct uuid *id)
+{
+	char uuid[UUID_STR_LEN];
+
+	uuid_format(id, uuid);
+	(void)ctl_write(fd, "s uuid %s", uuid);
+	say_number(fd, "epoch", s->epoch);
+	say_number(fd, "slot", s->slot);
+	say_number(fd, "dirty_bytes", s->dirty_bytes);
+	say_number(fd, "inodes_cached", s->inodes_cached);
+	say_bool(fd, "read_only", s->read_only);
+	say_bool(fd, "fenced", s->fenced);
+	(void)ctl_write(fd, "s last_error %s", s->last_error);
+	say_requests(fd, &s->requests);
+}
+
+static void say_status(struct daemon *d, int fd)
+{
+	const struct daemon_request *r = daemon_request(d);
+	struct fs_status s;
+	struct uuid id;
+	bool open = daemon_status(d, &s, &id);
+
+	(void)ctl_write(fd, "s version %s", PACKAGE_VERSION);
+	(void)ctl_write(fd, "s url %s", r->url);
+	(void)ctl_write(fd, "s mountpoint %s", r->dir);
+	(void)ctl_write(fd, "s state %s", open ? "mounted" : "closing");
+	say_number(fd, "pid", (uint64_t)getpid());
+	say_number(fd, "since", (uint64_t)daemon_since_s(d));
+	if (open)
+		say_filesystem(fd, &s, &id);
+	else
+		say_number(fd, "dirty_bytes", daemon_bytes_left(d));
+}
+
+/* ---- requests
+ * ---------------------------------------------------------------------------------------------- */
+
+/* False when there are too many. */
+static bool add_watcher(struct control *c, int fd)
+{
+	bool room;
+
+	pthread_mutex_lock(&c->lock);
+	room = c->watcher_count < WATCHERS_MAX;
+	if (room) {
+		(void)ctl_write(fd, "%s",
+				daemon_state(c->daemon) == DAEMON_MOUNTED ? "mounted" : "closing");
+		c->watchers[c->watcher_count++] = fd;
+	}
+	pthread_mutex_unlock(&c->lock);
+	return room;
+}
+
+/* True if fd is kept. */
+static bool serve(struct control *c, int fd)
+{
+	struct ctl_reader reader = { .fd = fd };
+	char line[CTL_LINE_MAX];
+
+	if (ctl_read(&reader, line, REQUEST_MS) <= 0)
+		return false;
+	if (strcmp(line, "watch") == 0 || strcmp(line, "abort") == 0) {
+		bool kept = add_watcher(c, fd);
+
+		if (line[0] == 'a')
+			daemon_abort(c->daemon);
+		return kept;
+	}
+	if (strcmp(line, "mountpoint") == 0)
+		(void)ctl_write(fd, "%s", daemon_request(c->daemon)->dir);
+	else if (strcmp(line, "status") == 0)
+		say_status(c->daemon, fd);
+	else
+		(void)ctl_write(fd, "s error unknown request");
+	return false;
+}
+
+static void *control_thread(void *arg)
+{
+	struct control *c = arg;
+
+	for (;;) {
+		int fd;
+		int err = ctl_accept(c->listener, &fd);
+
+		if (err == -EMFILE || err == -ENFILE)
+			clock_system.sleep_ms(&clock_system, 1000);
+		else if (err >= 0 && !serve(c, fd))
+			(void)close(fd);
+	}
+	return NULL;
+}
+
+/* ---- life
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+static void control_free(struct control *c)
+{
+	close_fd(&c->listener);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+int control_start(struct daemon *d, const struct ctl_mount *m, struct control **ret)
+{
+	struct control *c = calloc(1, sizeof(*c));
+	int err;
+
+	if (!c)
+		return -ENOMEM;
+	c->daemon = d;
+	c->listener = -1;
+	pthread_mutex_init(&c->lock, NULL);
+	err = ctl_listen(m->major, m->minor, &c->listener);
+	if (err >= 0)
+		err = -pthread_create(&c->thread, NULL, control_thread, c);
+	if (err < 0) {
+		control_free(c);
+		return err;
+	}
+	(void)pthread_detach(c->thread);
+	*ret = c;
+	return 0;
+}
+
+void control_say(struct control *c, const char *fmt, ...)
+{
+	char line[CTL_LINE_MAX];
+	size_t kept = 0;
+	va_list ap;
+
+	if (!c)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	pthread_mutex_lock(&c->lock);
+	for (size_t i = 0; i < c->watcher_count; i++) {
+		if (ctl_write(c->watchers[i], "%s", line) >= 0)
+			c->watchers[kept++] = c->watchers[i];
+		else
+			(void)close(c->watchers[i]); /* gone */
+	}
+	c->watcher_count = kept;
+	pthread_mutex_unlock(&c->lock);
+}

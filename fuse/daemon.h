@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The life of a mounted filesystem, in the process that serves it:
+ *
+ *	OPENING   daemon_run: fs_open, mount
+ *	MOUNTED   requests are served, until the kernel says that it is unmounted (umount,
+ *fusermount3 -u), or a signal makes us unmount it ourselves CLOSING   fs_close stores the rest; the
+ *control socket tells how far it is (the end)
+ *
+ * Signals: INT, TERM, HUP unmount. QUIT, or "abort" on the control socket, gives up what is not
+ *stored. All signals go to one thread; no other ever sees one.
+ */
+#ifndef LEVELS3_FUSE_DAEMON_H
+#define LEVELS3_FUSE_DAEMON_H
+
+#include "options.h"
+
+#include "util/ctl.h"
+
+#include <stdnoreturn.h>
+
+/* Exit codes of mount(8). */
+enum { EXIT_USAGE = 1, EXIT_SYSTEM = 2, EXIT_INTERRUPTED = 8, EXIT_MOUNT = 32 };
+
+struct daemon_request {
+	const char *url;
+	const char *dir; /* absolute */
+	const struct mount_options *options;
+	bool foreground, debug;
+	int ready_fd; /* the exit code for the waiting parent goes here, when mounted or failed; -1
+		       */
+};
+
+/* Does not return: the process ends with the exit code. */
+noreturn void daemon_run(const struct daemon_request *r);
+
+/* ---- for the control socket
+ * ---------------------------------------------------------------------------- */
+
+enum daemon_state { DAEMON_OPENING, DAEMON_MOUNTED, DAEMON_CLOSING };
+
+struct daemon;
+
+enum daemon_state daemon_state(struct daemon *d);
+const struct daemon_request *daemon_request(const struct daemon *d);
+int64_t daemon_since_s(const struct daemon *d);
+/* False when closing: then only daemon_bytes_left says something. */
+bool daemon_status(struct daemon *d, struct fs_status *ret, struct uuid *ret_uuid);
+uint64_t daemon_bytes_left(struct daemon *d);
+void daemon_abort(struct daemon *d);
+
+struct control; /* control.c: the socket, served by a thread of its own until the process ends */
+
+int control_start(struct daemon *d, const struct ctl_mount *m, struct control **ret);
+/* A line for everybody who watches. NULL is fine. */
+void control_say(struct control *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * fuse: the daemon and the mount helper. This is the room's door.
+ *
+ *	mount.c       the command: arguments, checks, the process in the background
+ *	options.c     what stands after -o
+ *	mountpoint.c  whether the folder will do
+ *	daemon.c      the serving process: opening, signals, closing
+ *	session.c     the connection with the kernel
+ *	ops*.c        the operations
+ *	control.c     the control socket
+ *
+ * It translates and decides nothing: what a filesystem does is in src/fs.
+ */
+#ifndef LEVELS3_FUSE_MOUNT_H
+#define LEVELS3_FUSE_MOUNT_H
+
+#include <stdio.h>
+
+/* levels3fs [mount] URL DIR [-o OPTIONS] [-f] [-d]; argv[0] is the verb. Exit codes of mount(8). */
+int mount_main(int argc, char **argv);
+/* mount.levels3fs URL DIR [-sfnv] [-o OPTIONS], as mount(8) calls it. */
+int mount_helper_main(int argc, char **argv);
+void mount_help(FILE *out);
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Checks before mounting: most failed mounts fail here, and libfuse would only say "mount failed".
+ */
+#include "mountpoint.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int resolve(const char *path, char dir[PATH_MAX])
+{
+	int err = ctl_resolve(path, dir);
+	struct stat st;
+
+	/* A link to a folder is as good as the folder. */
+	if (err >= 0 && lstat(dir, &st) == 0 && S_ISLNK(st.st_mode)) {
+		char target[PATH_MAX];
+
+		if (realpath(dir, target))
+			memcpy(dir, target, sizeof(target));
+		else
+			err = -errno;
+	}
+	if (err == -ENOENT)
+		return err_note(err, "the mountpoint %s does not exist; make it with mkdir", path);
+	if (err < 0)
+		return err_note(err, "the mountpoint %s cannot be used: %s", path, err_text(err));
+	return 0;
+}
+
+/* A living mount of ours is refused; one whose daemon is dead is in the way of everything, so away
+ * with it. */
+static int check_ours(const struct ctl_mount *m)
+{
+	struct stat st;
+	int fd = -1;
+	pid_t pid = 0;
+	int err = ctl_connect(m, &fd, &pid);
+
+	if (err >= 0) {
+		(void)close(fd);
+		return err_note(-EBUSY, "%s is mounted on %s already (process %ld)", m->source,
+				m->dir, (long)pid);
+	}
+	if (stat(m->dir, &st) == 0 || errno != ENOTCONN)
+		return err_note(-EBUSY, "%s is mounted on %s already", m->source, m->dir);
+	err = ctl_unmount(m->dir, MNT_DETACH);
+	if (err < 0)
+		return err_note(
+			err,
+			"a mount whose process has died is still on %s, and cannot be removed: %s",
+			m->dir, err_text(err));
+	log_line(LOG_L_WARN, "removed the dead mount that was left on %s", m->dir);
+	return 0;
+}
+
+static int check_empty(const char *dir)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+	bool empty = true;
+
+	if (!d)
+		return err_note(-errno, "the mountpoint %s cannot be read: %s", dir,
+				err_text(-errno));
+	while (empty && (e = readdir(d)))
+		empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+	(void)closedir(d);
+	if (!empty)
+		return err_note(
+			-ENOTEMPTY,
+			"the mountpoint %s is not empty, and what is in it would be hidden; "
+			"-o nonempty mounts all the same",
+			dir);
+	return 0;
+}
+
+static int check_folder(const char *dir, bool may_be_nonempty)
+{
+	struct stat st;
+
+	if (stat(dir, &st) < 0) {
+		int err = -errno;
+
+		if (err == -ENOENT)
+			return err_note(err, "the mountpoint %s does not exist; make it with mkdir",
+					dir);
+		if (err == -ENOTCONN)
+			return err_note(err,
+					"a mount whose process has died is still on %s; remove it "
+					"with: umount -l %s",
+					dir, dir);
+		return err_note(err, "the mountpoint %s cannot be used: %s", dir, err_text(err));
+	}
+	if (!S_ISDIR(st.st_mode))
+		return err_note(-ENOTDIR, "the mountpoint %s is not a folder", dir);
+	if (geteuid() != 0 && access(dir, W_OK) < 0)
+		return err_note(
+			-EACCES,
+			"the mountpoint %s is not yours to write to, so only root may mount there",
+			dir);
+	return may_be_nonempty ? 0 : check_empty(dir);
+}
+
+int mountpoint_check(const char *path, bool may_be_nonempty, char ret_dir[PATH_MAX])
+{
+	struct ctl_mount m;
+	int err = resolve(path, ret_dir);
+
+	if (err < 0)
+		return err;
+	/* Before anything looks into the folder: a mount that hangs must not hang us. */
+	if (ctl_mount_at(ret_dir, &m) == 0 && ctl_mount_is_ours(&m)) {
+		err = check_ours(&m);
+		if (err < 0)
+			return err;
+	}
+	return check_folder(ret_dir, may_be_nonempty);
+}
+
+static bool in_path(const char *program)
+{
+	const char *path = getenv("PATH");
+	char full[PATH_MAX];
+
+	for (const char *p = path ? path : "/usr/bin:/bin"; *p;) {
+		size_t len = strcspn(p, ":");
+
+		if (snprintf(full, sizeof(full), "%.*s/%s", (int)len, p, program) < PATH_MAX &&
+		    access(full, X_OK) == 0)
+			return true;
+		p += len + (p[len] == ':');
+	}
+	return false;
+}
+
+int mountpoint_check_fuse(void)
+{
+	if (access("/dev/fuse", F_OK) < 0)
+		return err_note(-ENODEV, "/dev/fuse is missing: load the module (modprobe fuse), "
+					 "or give the container "
+					 "/dev/fuse and CAP_SYS_ADMIN");
+	if (geteuid() != 0 && !in_path("fusermount3"))
+		return err_note(-ENOENT, "fusermount3 is missing, which mounts for users other "
+					 "than root: install the "
+					 "package fuse3");
+	return 0;
+}

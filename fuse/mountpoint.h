@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Whether something can be mounted on a folder, said in words before anything is done. */
+#ifndef LEVELS3_FUSE_MOUNTPOINT_H
+#define LEVELS3_FUSE_MOUNTPOINT_H
+
+#include "util/ctl.h"
+
+/* ret_dir: the absolute path. Removes a dead mount of ours that a crash left there. Errors have a
+ * note. */
+int mountpoint_check(const char *path, bool may_be_nonempty, char ret_dir[PATH_MAX]);
+/* /dev/fuse, and fusermount3 for users other than root. */
+int mountpoint_check_fuse(void);
+
+#endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What we ask of the kernel, the table of operations, and how they are answered. */
+#include "ops.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#define REQUEST_BYTES (1024 * 1024) /* of one read or write, at most */
+#define BACKGROUND_REQUESTS 64	    /* readahead and asynchronous direct I/O in flight */
+#define STAT_BLOCK_BYTES (128 * 1024)
+
+/* ---- the connection
+ * ---------------------------------------------------------------------------------- */
+
+static void want(struct fuse_conn_info *conn, unsigned capability)
+{
+	if (conn->capable & capability)
+		conn->want |= capability;
+}
+
+/*
+ * set-user-ID on write: asked to handle it, we do so by who writes (ops_must_kill_suid). Under the
+ * writeback cache the first protocol version of it would hide the writer from us, so there the
+ * kernel does it.
+ */
+static void want_killpriv(struct fuse_conn_info *conn, bool writeback)
+{
+	conn->want &= ~(unsigned)FUSE_CAP_HANDLE_KILLPRIV;
+#ifdef FUSE_CAP_HANDLE_KILLPRIV_V2
+	if (conn->capable & FUSE_CAP_HANDLE_KILLPRIV_V2) {
+		want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2);
+		return;
+	}
+#endif
+	if (!writeback)
+		want(conn, FUSE_CAP_HANDLE_KILLPRIV);
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+	struct ops_ctx *ctx = userdata;
+
+	want(conn, FUSE_CAP_ASYNC_READ);
+	want(conn, FUSE_CAP_ASYNC_DIO);
+	want(conn, FUSE_CAP_ATOMIC_O_TRUNC);
+	want(conn, FUSE_CAP_PARALLEL_DIROPS);
+	want(conn, FUSE_CAP_READDIRPLUS);
+	want(conn, FUSE_CAP_READDIRPLUS_AUTO);
+	want(conn, FUSE_CAP_CACHE_SYMLINKS);
+	want(conn, FUSE_CAP_EXPORT_SUPPORT);
+	/* The umask gives way to a folder's default ACL, which only the filesystem knows. */
+	want(conn, FUSE_CAP_POSIX_ACL);
+	want(conn, FUSE_CAP_DONT_MASK);
+	want_killpriv(conn, ctx->writeback);
+	/* Cached pages never go stale behind the kernel's back, so a new mtime must not drop them.
+	 */
+	conn->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA;
+	want(conn, FUSE_CAP_EXPLICIT_INVAL_DATA);
+	if (ctx->writeback)
+		want(conn, FUSE_CAP_WRITEBACK_CACHE);
+	/* Locks are between processes of this host: the kernel keeps them. Splicing would only add
+	 * a pipe between the kernel's buffer and ours: bytes written are compressed, bytes read
+	 * decompressed. */
+	conn->want &=
+		~(unsigned)(FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_SPLICE_READ |
+			    FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+	conn->max_write = REQUEST_BYTES;
+	conn->max_readahead = REQUEST_BYTES;
+	conn->max_background = BACKGROUND_REQUESTS;
+	conn->congestion_threshold = BACKGROUND_REQUESTS * 3 / 4;
+	conn->time_gran = 1;
+}
+
+/* No flush: closing promises nothing, and ENOSYS once spares a request per close. No access: the
+ * kernel checks permissions. No locks: see op_init. */
+const struct fuse_lowlevel_ops ops_table = {
+	.init = op_init,
+	.lookup = op_lookup,
+	.forget = op_forget,
+	.forget_multi = op_forget_multi,
+	.getattr = op_getattr,
+	.setattr = op_setattr,
+	.readlink = op_readlink,
+	.mknod = op_mknod,
+	.mkdir = op_mkdir,
+	.unlink = op_unlink,
+	.rmdir = op_rmdir,
+	.symlink = op_symlink,
+	.rename = op_rename,
+	.link = op_link,
+	.open = op_open,
+	.create = op_create,
+	.read = op_read,
+	.write = op_write,
+	.release = op_release,
+	.fsync = op_fsync,
+	.fallocate = op_fallocate,
+	.lseek = op_lseek,
+	.opendir = op_opendir,
+	.readdir = op_readdir,
+	.readdirplus = op_readdirplus,
+	.releasedir = op_releasedir,
+	.fsyncdir = op_fsyncdir,
+	.statfs = op_statfs,
+	.setxattr = op_setxattr,
+	.getxattr = op_getxattr,
+	.listxattr = op_listxattr,
+	.removexattr = op_removexattr,
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
+	.tmpfile = op_tmpfile,
+#endif
+};
+
+/* ---- replies
+ * ------------------------------------------------------------------------------------------ */
+
+static struct ops_ctx *context(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+struct fs *ops_fs(fuse_req_t req)
+{
+	return context(req)->fs;
+}
+
+static void report(int err)
+{
+	static int64_t last_s = -1; /* atomic */
+	struct timespec now;
+	int64_t before = __atomic_load_n(&last_s, __ATOMIC_RELAXED);
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	if (now.tv_sec == before ||
+	    !__atomic_compare_exchange_n(&last_s, &before, now.tv_sec, false, __ATOMIC_RELAXED,
+					 __ATOMIC_RELAXED))
+		return;
+	log_line(LOG_L_WARN, "input/output error for a program: %s%s%s", err_text(err),
+		 *err_last_note() ? ": " : "", err_last_note());
+}
+
+void ops_reply_err(fuse_req_t req, int err)
+{
+	int e = err_to_errno(err);
+
+	if (e == EIO)
+		report(err);
+	(void)fuse_reply_err(req, e);
+}
+
+void ops_fill_stat(const struct fs_attr *a, struct stat *ret)
+{
+	*ret = (struct stat){ .st_ino = a->ino,
+			      .st_mode = a->mode,
+			      .st_uid = a->uid,
+			      .st_gid = a->gid,
+			      .st_nlink = a->nlink,
+			      .st_rdev = a->rdev,
+			      .st_size = (off_t)a->size,
+			      .st_blocks = (blkcnt_t)a->blocks,
+			      .st_blksize = STAT_BLOCK_BYTES,
+			      .st_atim = a->atime,
+			      .st_mtim = a->mtime,
+			      .st_ctim = a->ctime };
+}
+
+void ops_fill_entry(const struct fs_attr *a, struct fuse_entry_param *ret)
+{
+	*ret = (struct fuse_entry_param){ .ino = a->ino,
+					  .generation = a->generation,
+					  .attr_timeout = OPS_TIMEOUT_S,
+					  .entry_timeout = OPS_TIMEOUT_S };
+	ops_fill_stat(a, &ret->attr);
+}
+
+int ops_settle(fuse_req_t req, int err, uint64_t ino)
+{
+	struct ops_ctx *ctx = context(req);
+
+	return err >= 0 && ctx->sync_names ? fs_fsync(ctx->fs, ino) : err;
+}
+
+void ops_reply_made(fuse_req_t req, int err, uint64_t dir, const struct fs_attr *a)
+{
+	struct fuse_entry_param e;
+
+	err = ops_settle(req, err, dir);
+	if (err < 0) {
+		ops_reply_err(req, err);
+		return;
+	}
+	ops_fill_entry(a, &e);
+	(void)fuse_reply_entry(req, &e);
+}
+
+void ops_reply_changed(fuse_req_t req, int err, uint64_t dir)
+{
+	ops_reply_err(req, ops_settle(req, err, dir));
+}
+
+/* ---- set-user-ID
+ * --------------------------------------------------------------------------------------- */
+
+bool ops_must_kill_suid(fuse_req_t req)
+{
+	return fuse_req_ctx(req)->uid != 0;
+}
+
+int ops_kill_suid(fuse_req_t req, uint64_t ino)
+{
+	struct fs_attr a;
+	int err;
+
+	if (!ops_must_kill_suid(req))
+		return 0;
+	err = fs_getattr(ops_fs(req), ino, &a);
+	if (err < 0 || !(a.mode & (S_ISUID | S_ISGID)))
+		return err;
+	return fs_setattr(ops_fs(req), ino, &a, FS_KILL_SUID, NULL);
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * ops: the low-level FUSE operations. They translate between the kernel's protocol and src/fs and
+ *decide nothing: permissions are the kernel's (default_permissions), everything else is the
+ *filesystem's.
+ *
+ *	ops.c       what we ask of the kernel, the table, replies
+ *	ops_name.c  lookup, making, linking, renaming, removing
+ *	ops_attr.c  attributes, extended attributes, statfs
+ *	ops_file.c  open files
+ *	ops_dir.c   directories
+ *	wait.c      requests that may wait for the store do not keep a killed process waiting
+ */
+#ifndef LEVELS3_FUSE_OPS_H
+#define LEVELS3_FUSE_OPS_H
+
+#define FUSE_USE_VERSION 312
+
+#include "fs/fs.h"
+
+#include <fuse_lowlevel.h>
+
+struct ops_ctx { /* the session's userdata */
+	struct fs *fs;
+	bool writeback;	 /* the kernel's writeback cache */
+	bool sync_names; /* -o sync, dirsync: names and attributes are durable when the call returns
+			  */
+};
+
+extern const struct fuse_lowlevel_ops ops_table;
+
+/*
+ * Nobody but this mount changes the filesystem, so what the kernel knows stays true until it
+ * changes it itself; names that do not exist, too.
+ */
+#define OPS_TIMEOUT_S 86400.0
+
+/* ---- for the operations
+ * ----------------------------------------------------------------------------- */
+
+struct fs *ops_fs(fuse_req_t req);
+/* err 0 or any code of ours. Trouble with the store (EIO) is logged, at most once a second. */
+void ops_reply_err(fuse_req_t req, int err);
+void ops_fill_stat(const struct fs_attr *a, struct stat *ret);
+void ops_fill_entry(const struct fs_attr *a, struct fuse_entry_param *ret);
+/* Either the entry or the error; names in `dir` were changed. */
+void ops_reply_made(fuse_req_t req, int err, uint64_t dir, const struct fs_attr *a);
+/* Likewise without an entry. */
+void ops_reply_changed(fuse_req_t req, int err, uint64_t dir);
+/* -o sync: makes a change of an inode, or of names in a folder, durable; passes errors on. */
+int ops_settle(fuse_req_t req, int err, uint64_t ino);
+/* Whether a write by this process takes set-user-ID and set-group-ID away. */
+bool ops_must_kill_suid(fuse_req_t req);
+/* Takes them away, if so and if there are any. */
+int ops_kill_suid(fuse_req_t req, uint64_t ino);
+
+/* ---- wait.c
+ * ----------------------------------------------------------------------------------------- */
+
+/*
+ * A request that may wait for the store for long is bracketed by these. Meanwhile, if its process
+ * is being killed, it is answered with EINTR, so that the process can go; what it asked for goes on
+ * and has its effect or not, as with any kill. Other signals do not interrupt: programs do not
+ * expect EINTR from files.
+ */
+struct wait {
+	fuse_req_t req;
+	struct wait *next;
+	bool listed, answered, over;
+};
+
+int wait_start(void); /* once per process, before the session */
+void wait_stop(void);
+void wait_begin(struct wait *w, fuse_req_t req);
+/* False: it was answered meanwhile, and req is gone. */
+bool wait_end(struct wait *w) MUST_CHECK;
+
+/* ---- the operations
+ * ---------------------------------------------------------------------------------- */
+
+void op_lookup(fuse_req_t req, fuse_ino_t dir, const char *name);
+void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup);
+void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
+void op_mknod(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode, dev_t rdev);
+void op_mkdir(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode);
+void op_symlink(fuse_req_t req, const char *target, fuse_ino_t dir, const char *name);
+void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t dir, const char *name);
+void op_unlink(fuse_req_t req, fuse_ino_t dir, const char *name);
+void op_rmdir(fuse_req_t req, fuse_ino_t dir, const char *name);
+void op_rename(fuse_req_t req, fuse_ino_t from_dir, const char *from, fuse_ino_t to_dir,
+	       const char *to, unsigned int flags);
+
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+		struct fuse_file_info *fi);
+void op_readlink(fuse_req_t req, fuse_ino_t ino);
+void op_statfs(fuse_req_t req, fuse_ino_t ino);
+void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
+		 int flags);
+void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
+void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
+
+void op_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
+	       struct fuse_file_info *fi);
+void op_tmpfile(fuse_req_t req, fuse_ino_t dir, mode_t mode, struct fuse_file_info *fi);
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
+	      struct fuse_file_info *fi);
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
+		  struct fuse_file_info *fi);
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi);
+
+void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		    struct fuse_file_info *fi);
+void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+
+#endif

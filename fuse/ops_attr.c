@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Attributes, symlink targets, extended attributes, totals. */
+#include "ops.h"
+
+#include <errno.h>
+#include <sys/statvfs.h>
+
+static void reply_attr(fuse_req_t req, int err, const struct fs_attr *a)
+{
+	struct stat st;
+
+	if (err < 0) {
+		ops_reply_err(req, err);
+		return;
+	}
+	ops_fill_stat(a, &st);
+	(void)fuse_reply_attr(req, &st, OPS_TIMEOUT_S);
+}
+
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs_attr a;
+	int err = fs_getattr(ops_fs(req), ino, &a);
+
+	reply_attr(req, err, &a);
+}
+
+static unsigned translate_which(int to_set)
+{
+	static const struct {
+		int from;
+		unsigned to;
+	} table[] = {
+		{ FUSE_SET_ATTR_MODE, FS_SET_MODE },
+		{ FUSE_SET_ATTR_UID, FS_SET_UID },
+		{ FUSE_SET_ATTR_GID, FS_SET_GID },
+		{ FUSE_SET_ATTR_SIZE, FS_SET_SIZE },
+		{ FUSE_SET_ATTR_ATIME, FS_SET_ATIME },
+		{ FUSE_SET_ATTR_MTIME, FS_SET_MTIME },
+		{ FUSE_SET_ATTR_CTIME, FS_SET_CTIME },
+		{ FUSE_SET_ATTR_ATIME_NOW, FS_SET_ATIME_NOW },
+		{ FUSE_SET_ATTR_MTIME_NOW, FS_SET_MTIME_NOW },
+	};
+	unsigned which = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(table); i++)
+		if (to_set & table[i].from)
+			which |= table[i].to;
+	return which;
+}
+
+void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+		struct fuse_file_info *fi)
+{
+	struct fs_attr a = { .ino = ino,
+			     .mode = attr->st_mode,
+			     .uid = attr->st_uid,
+			     .gid = attr->st_gid,
+			     .size = (uint64_t)attr->st_size,
+			     .atime = attr->st_atim,
+			     .mtime = attr->st_mtim,
+			     .ctime = attr->st_ctim };
+	unsigned which = translate_which(to_set);
+	struct fs_attr result;
+	int err = 0;
+
+	/* On its own, so that a truncate of a file without these bits stays the cheap one. */
+	if (which & FS_SET_SIZE)
+		err = ops_kill_suid(req, ino);
+	if (err >= 0)
+		err = fs_setattr(ops_fs(req), ino, &a, which, &result);
+	reply_attr(req, ops_settle(req, err, ino), &result);
+}
+
+void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	struct buf target CLEANUP(buf_release) = BUF_INIT;
+	int err = fs_readlink(ops_fs(req), ino, &target);
+
+	if (err >= 0)
+		(void)buf_cstr(&target);
+	if (err >= 0)
+		err = buf_error(&target);
+	if (err < 0)
+		ops_reply_err(req, err);
+	else
+		(void)fuse_reply_readlink(req, buf_cstr(&target));
+}
+
+void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct fs_statfs s;
+	struct statvfs v;
+	int err = fs_statfs(ops_fs(req), &s);
+
+	if (err < 0) {
+		ops_reply_err(req, err);
+		return;
+	}
+	v = (struct statvfs){ .f_bsize = s.block_bytes,
+			      .f_frsize = s.block_bytes,
+			      .f_blocks = s.total_bytes / s.block_bytes,
+			      .f_bfree = (s.total_bytes - s.used_bytes) / s.block_bytes,
+			      .f_files = s.inodes_total,
+			      .f_ffree = s.inodes_total - s.inodes_used,
+			      .f_namemax = FS_NAME_MAX };
+	v.f_bavail = v.f_bfree;
+	v.f_favail = v.f_ffree;
+	(void)fuse_reply_statfs(req, &v);
+}
+
+/* ---- extended attributes
+ * ------------------------------------------------------------------------------- */
+
+void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
+		 int flags)
+{
+	ops_reply_changed(req, fs_setxattr(ops_fs(req), ino, name, value, size, flags), ino);
+}
+
+/* size 0 asks for the length. */
+static void reply_xattr(fuse_req_t req, int err, const struct buf *value, size_t size)
+{
+	if (err >= 0)
+		err = buf_error(value);
+	if (err >= 0 && size && value->len > size)
+		err = -ERANGE;
+	if (err < 0)
+		ops_reply_err(req, err);
+	else if (size == 0)
+		(void)fuse_reply_xattr(req, value->len);
+	else
+		(void)fuse_reply_buf(req, (const char *)value->data, value->len);
+}
+
+void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	struct buf value CLEANUP(buf_release) = BUF_INIT;
+	int err = fs_getxattr(ops_fs(req), ino, name, &value);
+
+	reply_xattr(req, err, &value, size);
+}
+
+void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	struct buf names CLEANUP(buf_release) = BUF_INIT;
+	int err = fs_listxattr(ops_fs(req), ino, &names);
+
+	reply_xattr(req, err, &names, size);
+}
+
+void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	ops_reply_changed(req, fs_removexattr(ops_fs(req), ino, name), ino);
+}

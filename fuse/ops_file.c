@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Open files. fi->fh is the struct fs_file. */
+#include "ops.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+static struct fs_file *file_of(const struct fuse_file_info *fi)
+{
+	return (struct fs_file *)(uintptr_t)fi->fh; // NOLINT(performance-no-int-to-ptr)
+}
+
+/* What the kernel has cached of a file stays right while it is not open, too. */
+static void set_handle(struct fuse_file_info *fi, struct fs_file *f)
+{
+	fi->fh = (uintptr_t)f;
+	fi->keep_cache = 1;
+}
+
+static bool writes(const struct fuse_file_info *fi)
+{
+	return (fi->flags & O_ACCMODE) != O_RDONLY;
+}
+
+static void reply_created(fuse_req_t req, struct fuse_file_info *fi, struct fs_file *f,
+			  const struct fs_attr *a)
+{
+	struct fuse_entry_param e;
+
+	ops_fill_entry(a, &e);
+	set_handle(fi, f);
+	/* The process was killed meanwhile: there will be no release. */
+	if (fuse_reply_create(req, &e, fi) == -ENOENT)
+		fs_file_close(f);
+}
+
+void op_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
+	       struct fuse_file_info *fi)
+{
+	const struct fuse_ctx *c = fuse_req_ctx(req);
+	struct fs_cred cred = { .uid = c->uid, .gid = c->gid, .umask = c->umask };
+	struct fs_file *f = NULL;
+	struct fs_attr a;
+	int err = fs_file_create(ops_fs(req), dir, name, &cred, mode, &f, &a);
+
+	if (err >= 0) {
+		err = ops_settle(req, err, dir);
+		if (err < 0)
+			fs_file_close(f);
+	}
+	if (err < 0)
+		ops_reply_err(req, err);
+	else
+		reply_created(req, fi, f, &a);
+}
+
+void op_tmpfile(fuse_req_t req, fuse_ino_t dir, mode_t mode, struct fuse_file_info *fi)
+{
+	const struct fuse_ctx *c = fuse_req_ctx(req);
+	struct fs_cred cred = { .uid = c->uid, .gid = c->gid, .umask = c->umask };
+	struct fs_file *f = NULL;
+	struct fs_attr a;
+	int err = fs_tmpfile(ops_fs(req), dir, &cred, mode, &a);
+
+	if (err >= 0)
+		err = fs_file_open(ops_fs(req), a.ino, true, false, &f);
+	if (err < 0)
+		ops_reply_err(req, err);
+	else
+		reply_created(req, fi, f, &a);
+}
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	bool truncate = fi->flags & O_TRUNC;
+	struct fs_file *f = NULL;
+	int err = truncate ? ops_kill_suid(req, ino) : 0;
+
+	if (err >= 0)
+		err = fs_file_open(ops_fs(req), ino, writes(fi) || truncate, truncate, &f);
+	if (err < 0) {
+		ops_reply_err(req, err);
+		return;
+	}
+	set_handle(fi, f);
+	if (fuse_reply_open(req, fi) == -ENOENT)
+		fs_file_close(f);
+}
+
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	fs_file_close(file_of(fi));
+	ops_reply_err(req, 0);
+}
+
+/* ---- bytes
+ * -----------------------------------------------------------------------------------------------
+ */
+
+static pthread_key_t buffer_key;
+static pthread_once_t buffer_once = PTHREAD_ONCE_INIT;
+
+struct read_buffer {
+	size_t size;
+	char data[];
+};
+
+static void make_buffer_key(void)
+{
+	if (pthread_key_create(&buffer_key, free) != 0)
+		abort(); /* the process has used up all its keys before its first read: not this
+			    program */
+}
+
+/* Each worker keeps one: a megabyte from malloc would be mapped and cleared by the kernel every
+ * time. */
+static char *read_buffer(size_t size)
+{
+	struct read_buffer *b;
+
+	(void)pthread_once(&buffer_once, make_buffer_key);
+	b = pthread_getspecific(buffer_key);
+	if (b && b->size >= size)
+		return b->data;
+	free(b);
+	b = malloc(sizeof(*b) + size);
+	if (b)
+		b->size = size;
+	if (pthread_setspecific(buffer_key, b) != 0) {
+		free(b);
+		return NULL;
+	}
+	return b ? b->data : NULL;
+}
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	char *buf = read_buffer(size);
+	struct wait w;
+	ssize_t n;
+
+	if (!buf) {
+		ops_reply_err(req, -ENOMEM);
+		return;
+	}
+	wait_begin(&w, req);
+	n = fs_read(file_of(fi), buf, size, (uint64_t)off);
+	if (!wait_end(&w))
+		return;
+	if (n < 0)
+		ops_reply_err(req, (int)n);
+	else
+		(void)fuse_reply_buf(req, buf, (size_t)n);
+}
+
+/* O_APPEND needs nothing here: the kernel is the only one to know the file, holds its lock, and
+ * says the offset. Pages written back (mmap) come without their writer, and take nothing away. */
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
+	      struct fuse_file_info *fi)
+{
+	bool kill_suid = !fi->writepage && ops_must_kill_suid(req);
+	struct wait w;
+	ssize_t n;
+
+	wait_begin(&w, req);
+	n = fs_write(file_of(fi), buf, size, (uint64_t)off, false, kill_suid);
+	if (!wait_end(&w))
+		return;
+	if (n < 0)
+		ops_reply_err(req, (int)n);
+	else
+		(void)fuse_reply_write(req, (size_t)n);
+}
+
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	struct wait w;
+	int err;
+
+	wait_begin(&w, req);
+	err = fs_fsync(ops_fs(req), ino);
+	if (wait_end(&w))
+		ops_reply_err(req, err);
+}
+
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
+		  struct fuse_file_info *fi)
+{
+	int err = ops_kill_suid(req, ino);
+
+	if (err >= 0)
+		err = fs_fallocate(file_of(fi), mode, (uint64_t)offset, (uint64_t)length);
+	ops_reply_err(req, err);
+}
+
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
+{
+	int64_t result = fs_lseek(file_of(fi), (uint64_t)off, whence);
+
+	if (result < 0)
+		ops_reply_err(req, (int)result);
+	else
+		(void)fuse_reply_lseek(req, result);
+}

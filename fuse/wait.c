@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A killed process must not hang in D state until the store answers. The kernel tells us once that
+ * a signal has come for a waiting request, not which; from then on a thread looks at the process
+ * now and then, and answers for it when it is being killed.
+ *
+ * Locks: libfuse's lock of the request → ours → libfuse's lock of the session.
+ */
+#include "ops.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LOOK_EVERY_MS 200
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed;
+static struct wait *interrupted; /* requests whose process has got a signal */
+static bool stopping;
+static bool proc_is_ours; /* /proc shows the pids that requests come with */
+static pthread_t thread;
+
+static bool has_sigkill(const char *line)
+{
+	return strtoull(line, NULL, 16) & (1ull << (SIGKILL - 1));
+}
+
+/* Any deadly signal becomes a pending SIGKILL of every thread. A process that cannot be looked at
+ * (it is in a pid namespace we do not see, pid 0) is taken for living. */
+static bool is_dying(pid_t tid)
+{
+	char path[64], line[256];
+	bool dying = false;
+	FILE *f;
+
+	if (tid == 0 || !proc_is_ours)
+		return false;
+	(void)snprintf(path, sizeof(path), "/proc/%ld/status", (long)tid);
+	f = fopen(path, "re");
+	if (!f)
+		return errno == ENOENT;
+	while (!dying && fgets(line, sizeof(line), f))
+		dying = (strncmp(line, "SigPnd:", 7) == 0 || strncmp(line, "ShdPnd:", 7) == 0) &&
+			has_sigkill(line + 7);
+	(void)fclose(f);
+	return dying;
+}
+
+/* Locked. Answers for the dying, and takes them off the list. */
+static void look(void)
+{
+	for (struct wait **at = &interrupted; *at;) {
+		struct wait *w = *at;
+
+		if (!is_dying(fuse_req_ctx(w->req)->pid)) {
+			at = &w->next;
+			continue;
+		}
+		*at = w->next;
+		w->listed = false;
+		w->answered = true;
+		(void)fuse_reply_err(w->req, EINTR);
+	}
+}
+
+static void *watch(void *arg)
+{
+	pthread_mutex_lock(&lock);
+	while (!stopping) {
+		if (interrupted) {
+			look();
+			(void)cond_wait_ms(&changed, &lock, LOOK_EVERY_MS);
+		} else {
+			pthread_cond_wait(&changed, &lock);
+		}
+	}
+	pthread_mutex_unlock(&lock);
+	return NULL;
+}
+
+static bool look_at_proc(void)
+{
+	char target[32];
+	ssize_t n = readlink("/proc/self", target, sizeof(target) - 1);
+
+	if (n < 0)
+		return false;
+	target[n] = '\0';
+	return strtol(target, NULL, 10) == (long)getpid();
+}
+
+int wait_start(void)
+{
+	int err;
+
+	cond_init(&changed);
+	stopping = false;
+	proc_is_ours = look_at_proc();
+	err = pthread_create(&thread, NULL, watch, NULL);
+	if (err)
+		return err_note(-err, "cannot start a thread");
+	return 0;
+}
+
+void wait_stop(void)
+{
+	pthread_mutex_lock(&lock);
+	stopping = true;
+	pthread_cond_signal(&changed);
+	pthread_mutex_unlock(&lock);
+	pthread_join(thread, NULL);
+	pthread_cond_destroy(&changed);
+}
+
+/* Called by libfuse, with its lock of the request held. */
+static void on_interrupt(fuse_req_t req, void *data)
+{
+	struct wait *w = data;
+
+	pthread_mutex_lock(&lock);
+	if (!w->over && !w->answered && !w->listed) {
+		w->listed = true;
+		w->next = interrupted;
+		interrupted = w;
+		pthread_cond_signal(&changed);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+void wait_begin(struct wait *w, fuse_req_t req)
+{
+	*w = (struct wait){ .req = req };
+	fuse_req_interrupt_func(req, on_interrupt, w);
+}
+
+static void unlist(struct wait *w)
+{
+	struct wait **at = &interrupted;
+
+	while (*at && *at != w)
+		at = &(*at)->next;
+	if (*at)
+		*at = w->next;
+	w->listed = false;
+}
+
+bool wait_end(struct wait *w)
+{
+	bool ours;
+
+	pthread_mutex_lock(&lock);
+	w->over = true;
+	ours = !w->answered;
+	if (w->listed)
+		unlist(w);
+	pthread_mutex_unlock(&lock);
+	/* From here on on_interrupt is not running with w, and will not. */
+	if (ours)
+		fuse_req_interrupt_func(w->req, NULL, NULL);
+	return ours;
+}

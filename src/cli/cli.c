@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The table of verbs, and how one is chosen. */
+#include "cli/internal.h"
+
+#include <string.h>
+
+#include "config.h"
+
+static int cli_help(int argc, char **argv);
+
+static const struct cli_verb verbs[] = {
+	{ "mkfs", "URL [-o OPTIONS]", "make an empty filesystem", cli_mkfs, cli_mkfs_help },
+	{ "umount", "DIR [--force]", "unmount, and wait until everything is stored", cli_umount,
+	  cli_umount_help },
+	{ "status", "DIR [--json]", "what a mount is doing", cli_status, cli_status_help },
+	{ "fsck", "URL [-o OPTIONS] [--data]", "check a filesystem; changes nothing", cli_fsck,
+	  cli_fsck_help },
+	{ "help", "[VERB]", "this text, or that of a verb", cli_help, NULL },
+};
+
+static const struct cli_verb *mount_verb;
+
+static const struct cli_verb *find(const char *name)
+{
+	if (strcmp(mount_verb->name, name) == 0)
+		return mount_verb;
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		if (strcmp(verbs[i].name, name) == 0)
+			return &verbs[i];
+	if (strcmp(name, "unmount") == 0)
+		return find("umount");
+	return NULL;
+}
+
+static const char *nearest(const char *name)
+{
+	const char *names[ARRAY_LEN(verbs) + 1];
+
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		names[i] = verbs[i].name;
+	names[ARRAY_LEN(verbs)] = mount_verb->name;
+	return nearest_name(name, names, ARRAY_LEN(names));
+}
+
+static void print_verb(FILE *out, const struct cli_verb *v)
+{
+	(void)fprintf(out, "  levels3fs %-7s %-33s %s\n", v->name, v->arguments, v->summary);
+}
+
+static void print_usage(FILE *out)
+{
+	(void)fputs("levels3fs: a POSIX filesystem in an S3 bucket\n\n", out);
+	print_verb(out, mount_verb);
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		print_verb(out, &verbs[i]);
+	(void)fputs("\nURL is s3://BUCKET/PREFIX or file:///ABSOLUTE/FOLDER.\n"
+		    "levels3fs help VERB says more; so do the manual pages levels3fs(1) and "
+		    "mount.levels3fs(8).\n",
+		    out);
+}
+
+static int unknown_verb(const char *name)
+{
+	const char *near = nearest(name);
+
+	if (near)
+		return cli_say(EXIT_FAILED, "unknown verb \"%s\"; did you mean \"%s\"?", name,
+			       near);
+	return cli_say(EXIT_FAILED, "unknown verb \"%s\" (levels3fs --help lists them)", name);
+}
+
+static int cli_help(int argc, char **argv)
+{
+	const struct cli_verb *v;
+
+	if (argc < 2) {
+		print_usage(stdout);
+		return 0;
+	}
+	v = find(argv[1]);
+	if (!v)
+		return unknown_verb(argv[1]);
+	if (v->help)
+		v->help(stdout);
+	else
+		print_usage(stdout);
+	return 0;
+}
+
+static bool is_any(const char *arg, const char *a, const char *b)
+{
+	return strcmp(arg, a) == 0 || strcmp(arg, b) == 0;
+}
+
+/* "levels3fs URL DIR", "levels3fs -o … URL DIR" */
+static bool means_mount(const char *arg)
+{
+	return arg[0] == '-' || strstr(arg, "://") || strncmp(arg, "mem:", 4) == 0;
+}
+
+int cli_main(int argc, char **argv, const struct cli_verb *mount)
+{
+	const struct cli_verb *v;
+
+	mount_verb = mount;
+	if (argc < 2) {
+		print_usage(stderr);
+		return EXIT_FAILED;
+	}
+	if (is_any(argv[1], "--help", "-h"))
+		return cli_help(1, argv);
+	if (is_any(argv[1], "--version", "-V")) {
+		(void)printf("levels3fs %s\n", PACKAGE_VERSION);
+		return 0;
+	}
+	v = find(argv[1]);
+	if (v)
+		return v->run(argc - 1, argv + 1);
+	if (means_mount(argv[1]))
+		return mount->run(argc, argv);
+	return unknown_verb(argv[1]);
+}

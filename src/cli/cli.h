@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * cli: the command line of levels3fs, but for mounting, which the program adds as one more verb.
+ *
+ * Each verb is a function with main's arguments (argv[0] is the verb) that returns the exit code.
+ * Messages for people go to stderr as "levels3fs: …"; what was asked for goes to stdout. Keys are
+ * never arguments: they would be seen by everybody who lists processes.
+ */
+#ifndef LEVELS3_CLI_H
+#define LEVELS3_CLI_H
+
+#include <stdio.h>
+
+struct cli_verb {
+	const char *name;
+	const char *arguments;
+	const char *summary;
+	int (*run)(int argc, char **argv);
+	void (*help)(FILE *out);
+};
+
+/* `mount` is also what runs for "levels3fs URL DIR". */
+int cli_main(int argc, char **argv, const struct cli_verb *mount);
+/* umount.levels3fs DIR [-flnrv], as umount(8) calls it. Exit codes of umount(8). */
+int cli_umount_helper(int argc, char **argv);
+
+#endif

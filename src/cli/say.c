@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Messages for people. */
+#include "cli/internal.h"
+
+#include <unistd.h>
+
+#define TERMINAL_EVERY_MS 200
+#define LOG_EVERY_MS 5000
+
+int cli_say(int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	(void)fputs("levels3fs: ", stderr);
+	va_start(ap, fmt);
+	(void)vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	(void)fputc('\n', stderr);
+	return code;
+}
+
+int cli_say_error(int code, int err, const char *what)
+{
+	struct buf why CLEANUP(buf_release) = BUF_INIT;
+
+	fs_explain(err, &why);
+	return cli_say(code, "%s: %s", what, buf_cstr(&why));
+}
+
+void cli_progress(struct cli_progress *p, const char *fmt, ...)
+{
+	uint64_t now = clock_mono_ms(&clock_system);
+	bool terminal = isatty(STDERR_FILENO);
+	va_list ap;
+
+	if (now < p->next_ms)
+		return;
+	/* What is done at once needs no line in a log. */
+	if (!terminal && p->next_ms == 0) {
+		p->next_ms = now + LOG_EVERY_MS;
+		return;
+	}
+	p->next_ms = now + (terminal ? TERMINAL_EVERY_MS : LOG_EVERY_MS);
+	(void)fputs(terminal ? "\r\033[K" : "levels3fs: ", stderr);
+	va_start(ap, fmt);
+	(void)vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	if (!terminal)
+		(void)fputc('\n', stderr);
+	(void)fflush(stderr);
+	p->shown = terminal;
+}
+
+void cli_progress_clear(struct cli_progress *p)
+{
+	if (p->shown)
+		(void)fputs("\r\033[K", stderr);
+	p->shown = false;
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Unmounting. umount(2) returns when the kernel is through with the mount; the daemon then stores
+ * the rest. So: connect to the daemon first, unmount, follow what it says until it has gone.
+ */
+#include "cli/internal.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Exit codes of umount(8). */
+enum { UMOUNT_USAGE = 1, UMOUNT_SYSTEM = 2, UMOUNT_FAILED = 32 };
+
+#define GONE_WAIT_MS 10000
+#define ELSEWHERE_MS 10000
+
+struct umount_command {
+	const char *path; /* as given */
+	char dir[PATH_MAX];
+	bool force, lazy, quiet, help;
+	struct ctl_reader daemon; /* .fd -1: not reached */
+	pid_t pid;
+};
+
+void cli_umount_help(FILE *out)
+{
+	(void)fputs(
+		"usage: levels3fs umount DIR [--force] [--lazy]\n\n"
+		"Unmounts, and returns when everything written is in the store and the process "
+		"that served\n"
+		"the mount has ended. If the mount is in use, says by whom and changes nothing. On "
+		"a folder\n"
+		"that has just been unmounted in another way, waits for the rest.\n\n"
+		"  -f, --force            give up what cannot be stored, and say how much that is\n"
+		"  -l, --lazy             take it away now, store the rest when it is no longer "
+		"used; does not wait\n\n"
+		"Exit status: 0 everything is stored; 1 wrong usage, or nothing mounted there; 2 "
+		"the outcome\n"
+		"could not be seen; 32 not unmounted, or not everything stored.\n",
+		out);
+}
+
+/* ---- after the kernel has let go
+ * ----------------------------------------------------------------------------- */
+
+static bool exists(pid_t pid)
+{
+	return kill(pid, 0) == 0 || errno == EPERM;
+}
+
+/* Until the process is really gone (and its parent knows), so that who unmounts may stop the
+ * machine. */
+static void wait_until_gone(pid_t pid)
+{
+	int fd CLEANUP(close_fd) = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	if (fd < 0)
+		return;
+	while (poll(&p, 1, GONE_WAIT_MS) < 0 && errno == EINTR)
+		;
+	for (unsigned i = 0; i < 100 && exists(pid); i++)
+		clock_system.sleep_ms(&clock_system, 10);
+}
+
+static int report_done(const struct umount_command *c, const char *line)
+{
+	char *words;
+
+	if (strtol(line, &words, 10) == 0)
+		return 0;
+	return cli_say(UMOUNT_FAILED, "%s: %s", c->dir,
+		       *words ? words + 1 : "not everything could be stored");
+}
+
+/* Lines of "watch" until "done". */
+static int follow(struct umount_command *c)
+{
+	struct cli_progress progress = { 0 };
+	char line[CTL_LINE_MAX], size[SIZE_STR_LEN];
+	bool closing = false;
+	int got, code = -1;
+
+	while (code < 0 && (got = ctl_read(&c->daemon, line, closing ? 0 : ELSEWHERE_MS)) != 0) {
+		if (got == -ETIMEDOUT) {
+			(void)cli_say(0, "still waiting: the mount is in use elsewhere (another "
+					 "mount namespace, "
+					 "or files still open)");
+			closing = true;
+		} else if (got < 0) {
+			break;
+		} else if (strcmp(line, "closing") == 0) {
+			closing = true;
+		} else if (strncmp(line, "left ", 5) == 0) {
+			cli_progress(&progress, "storing the rest: %s to go",
+				     format_size(strtoull(line + 5, NULL, 10), size));
+		} else if (strncmp(line, "done ", 5) == 0) {
+			cli_progress_clear(&progress);
+			code = report_done(c, line + 5);
+		}
+	}
+	cli_progress_clear(&progress);
+	if (code < 0)
+		return cli_say(UMOUNT_FAILED,
+			       "the process that served %s died before everything was stored; what "
+			       "was not "
+			       "synced may be lost",
+			       c->dir);
+	wait_until_gone(c->pid);
+	return code;
+}
+
+/* ---- unmounting
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static int complain(const struct umount_command *c, int err)
+{
+	if (err == -EPERM)
+		return cli_say(UMOUNT_USAGE,
+			       "%s was mounted by somebody else; only they or root can unmount it",
+			       c->dir);
+	if (err != -EBUSY)
+		return cli_say(UMOUNT_FAILED, "%s cannot be unmounted: %s", c->dir,
+			       *err_last_note() ? err_last_note() : err_text(err));
+	(void)cli_say(0, "%s is in use; nothing was changed", c->dir);
+	cli_say_users(c->dir);
+	return UMOUNT_FAILED;
+}
+
+static int unmount(const struct umount_command *c)
+{
+	int err = ctl_unmount(c->dir, c->lazy ? MNT_DETACH : c->force ? MNT_FORCE : 0);
+
+	if (err == -EBUSY && c->force)
+		err = ctl_unmount(c->dir, MNT_DETACH);
+	return err;
+}
+
+/* Not reached: either it is dead, and the mount with it, or it lives where we cannot see it. */
+static int without_daemon(const struct umount_command *c, int connect_err)
+{
+	int err;
+
+	if (connect_err == -EACCES && geteuid() != 0)
+		return complain(c, -EPERM);
+	err = unmount(c);
+	if (err < 0)
+		return complain(c, err);
+	if (c->lazy)
+		return 0;
+	return cli_say(UMOUNT_SYSTEM,
+		       "%s is unmounted, but its process could not be asked whether everything is "
+		       "stored: it has "
+		       "died, or runs in another network namespace",
+		       c->dir);
+}
+
+static int unmount_and_follow(struct umount_command *c, const struct ctl_mount *m)
+{
+	int err = ctl_connect(m, &c->daemon.fd, &c->pid);
+
+	if (err < 0)
+		return without_daemon(c, err);
+	err = ctl_write(c->daemon.fd, c->force ? "abort" : "watch");
+	if (err >= 0)
+		err = unmount(c);
+	if (err < 0)
+		return complain(c, err);
+	return c->lazy ? 0 : follow(c);
+}
+
+/* The mount is gone, but its daemon may still be storing. */
+static int follow_leftover(struct umount_command *c)
+{
+	if (ctl_connect_by_dir(c->dir, &c->daemon.fd, &c->pid) < 0)
+		return cli_say(UMOUNT_USAGE, "%s is not mounted", c->dir);
+	if (ctl_write(c->daemon.fd, c->force ? "abort" : "watch") < 0)
+		return cli_say(UMOUNT_USAGE, "%s is not mounted", c->dir);
+	return c->lazy ? 0 : follow(c);
+}
+
+/* The path as it is, so that a dead mount can be named; else where it leads. */
+static int find_mount(struct umount_command *c, struct ctl_mount *ret)
+{
+	char target[PATH_MAX];
+	int err = ctl_resolve(c->path, c->dir);
+
+	if (err >= 0)
+		err = ctl_mount_at(c->dir, ret);
+	if (err == -ENOENT && realpath(c->path, target) && ctl_mount_at(target, ret) >= 0) {
+		memcpy(c->dir, target, sizeof(target));
+		err = 0;
+	}
+	return err;
+}
+
+static int run(struct umount_command *c)
+{
+	struct ctl_mount m;
+	int err = find_mount(c, &m), code;
+
+	if (err < 0 && !c->dir[0])
+		return cli_say(UMOUNT_USAGE, "%s: %s", c->path, err_text(err));
+	if (err < 0)
+		code = follow_leftover(c);
+	else if (!ctl_mount_is_ours(&m))
+		code = cli_say(UMOUNT_USAGE,
+			       "%s is not a levels3fs mount but %s: umount(8) unmounts it", c->dir,
+			       m.type);
+	else
+		code = unmount_and_follow(c, &m);
+	close_fd(&c->daemon.fd);
+	return code;
+}
+
+/* ---- arguments
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+static int take_dir(struct umount_command *c, int argc, char **argv)
+{
+	if (argc - optind != 1)
+		return cli_say(UMOUNT_USAGE, "umount needs one folder: levels3fs umount DIR");
+	c->path = argv[optind];
+	return 0;
+}
+
+static int parse(struct umount_command *c, int argc, char **argv)
+{
+	static const struct option longs[] = { { "force", no_argument, NULL, 'f' },
+					       { "lazy", no_argument, NULL, 'l' },
+					       { "wait", no_argument, NULL, 'w' },
+					       { "help", no_argument, NULL, 'h' },
+					       { NULL, 0, NULL, 0 } };
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "flwh", longs, NULL)) != -1) {
+		if (opt == 'f')
+			c->force = true;
+		else if (opt == 'l')
+			c->lazy = true;
+		else if (opt == 'h')
+			c->help = true;
+		else if (opt != 'w') /* which is what it does anyway */
+			return cli_say(UMOUNT_USAGE, "levels3fs umount --help says what it takes");
+	}
+	return c->help ? 0 : take_dir(c, argc, argv);
+}
+
+int cli_umount(int argc, char **argv)
+{
+	struct umount_command c = { .daemon = { .fd = -1 } };
+	int code = parse(&c, argc, argv);
+
+	if (code == 0 && c.help)
+		cli_umount_help(stdout);
+	else if (code == 0)
+		code = run(&c);
+	return code;
+}
+
+int cli_umount_helper(int argc, char **argv)
+{
+	struct umount_command c = { .daemon = { .fd = -1 } };
+	int opt, code;
+
+	while ((opt = getopt(argc, argv, "flnrvt:N:")) != -1) {
+		switch (opt) {
+		case 'f':
+			c.force = true;
+			break;
+		case 'l':
+			c.lazy = true;
+			break;
+		case 'N':
+			return cli_say(UMOUNT_USAGE, "unmounting in another namespace is not "
+						     "supported: nsenter does it");
+		case '?':
+			return cli_say(UMOUNT_USAGE, "usage: umount.levels3fs DIR [-flnrv]");
+		default:
+			break; /* no mtab to write, nothing to remount, nothing more to tell */
+		}
+	}
+	code = take_dir(&c, argc, argv);
+	return code ? code : run(&c);
+}

@@ -65,7 +65,7 @@ static int check_request(const struct inode *i, const struct fs_attr *attr, unsi
 
 /* As Linux does it when the owner changes or somebody unprivileged writes: set-user-ID goes,
  * set-group-ID where it means running as the group. */
-static uint32_t without_suid(uint32_t mode)
+uint32_t mode_without_suid(uint32_t mode)
 {
 	if (S_ISDIR(mode))
 		return mode;
@@ -83,7 +83,7 @@ static void apply_owner_and_mode(struct attr *a, const struct fs_attr *attr, uns
 	if (which & FS_SET_MODE)
 		a->mode = (a->mode & S_IFMT) | (attr->mode & PERMISSION_BITS);
 	else if (which & (FS_SET_UID | FS_SET_GID | FS_KILL_SUID))
-		a->mode = without_suid(a->mode);
+		a->mode = mode_without_suid(a->mode);
 }
 
 static void apply_times(struct attr *a, const struct fs_attr *attr, unsigned which, int64_t now)

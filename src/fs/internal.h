@@ -17,11 +17,15 @@
  *	acl.c      POSIX ACLs: their part in modes, and inheritance
  *	orphan.c   what is unlinked but open, or waits to be dropped in the background
  *	reap.c     the dropping, in bounded batches
- *	file.c     open, read, write, fsync, fallocate, lseek
+ *	file.c     open, write, fsync
+ *	read.c     read, readahead: the layers of a file put together
+ *	space.c    truncate, fallocate, lseek
  *	dirty.c    bytes written but not yet in extents
- *	extent.c   the extent map: look up, overlay, cut, truncate
- *	flush.c    dirty → frozen → packed → entered (below)
- *	clean.c    the segment cleaner
+ *	extent.c   the extent map: look up, cut, replace
+ *	flush.c    dirty → frozen → packed → entered (below), for one inode
+ *	tick.c     when: the dirty list, the commit ticker, durable segments, memory pressure
+ *	pending.c  segments with bytes that are packed and not entered yet
+ *	clean.c    the segment cleaner; move.c carries live bytes for it
  *	check.c    fsck
  *
  * Lock order (take from the top, never wait for the network under any of them, except that a read of a
@@ -224,6 +228,8 @@ void inode_set_gone(struct inode *i); /* locked */
 int64_t fs_now_ns(struct fs *fs);
 /* It was read: by the mount's rules the access time may change (lazily). Locked. */
 void inode_touch_atime(struct fs *fs, struct inode *i);
+/* The mode after a write or change of owner by somebody without privileges (attr.c). */
+uint32_t mode_without_suid(uint32_t mode);
 
 /* ---- transactions (txn.c) ---------------------------------------------------------------------------- */
 

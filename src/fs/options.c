@@ -487,9 +487,6 @@ static const struct {
 	int code;
 	const char *hint;
 } hints[] = {
-	{ L3_NO_BUCKET, "make the bucket (or the folder) first; levels3fs does not, so that a "
-			"mistyped name harms "
-			"nothing" },
 	{ L3_DENIED,
 	  "keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or from ~/.aws/credentials "
 	  "(-o profile=NAME); they need the rights to list, get, put and delete below the prefix" },

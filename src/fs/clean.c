@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * clean: gives back the space of overwritten and removed bytes.
+ *
+ * A pass looks at the counters of all segments:
+ *   - nothing live: the record goes in a batch, the object after that batch is durable and the
+ * grace has passed (db_discard);
+ *   - less than half live: what is live moves to new segments first (move.c);
+ *   - many tiny ones: they are moved together, full or not.
+ *
+ * Never touched: segments that are not durable objects yet, that slots still carry, and that hold
+ * bytes still to be entered (pending.c). A crash at any point leaves either the record and the
+ * object, or an object without a record: those of earlier mounts are swept once, when this one is
+ * old enough for everybody else to have gone.
+ *
+ * The thread wakes up to look at counters in memory; it asks the store for nothing unless a pass is
+ * worth it.
+ */
+#include "fs/bytes.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_PASS_MS 120000
+#define SWEEP_AFTER_MS 900000
+#define LOOK_MS 30000
+#define PATIENCE_MS 600000    /* small garbage waits so long */
+#define WORTH_BYTES (4 * MIB) /* more is taken at the next look */
+#define TINY_BYTES (1 * MIB)
+#define TINY_MANY 64
+
+struct cleaner {
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	pthread_t thread;
+	bool running, stopping;
+	bool busy; /* a pass is under way */
+	uint64_t started_ms, passed_ms;
+	uint64_t garbage; /* in memory's counters, after the last pass */
+	bool passed, swept;
+};
+
+/* ---- the list of segments
+ * ------------------------------------------------------------------------- */
+
+struct census {
+	struct census_entry {
+		uint64_t segment;
+		struct seg_record rec;
+		bool present; /* from memory: newer than the database */
+	} * at;
+	size_t count, cap;
+};
+
+static int census_add(struct census *c, uint64_t segment, const struct seg_record *rec,
+		      bool present)
+{
+	if (c->count == c->cap) {
+		size_t cap = c->cap ? c->cap * 2 : 256;
+		struct census_entry *more = realloc(c->at, cap * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		c->at = more;
+		c->cap = cap;
+	}
+	c->at[c->count++] = (struct census_entry){ segment, *rec, present };
+	return 0;
+}
+
+static int census_stored(struct fs *fs, struct census *c)
+{
+	leveldb_iterator_t *it =
+		leveldb_create_iterator(db_handle(fs->db), db_scan_options(fs->db));
+	struct seg_record rec;
+	struct key from;
+	char *msg = NULL;
+	int err = 0;
+
+	key_segment(&from, 0);
+	for (leveldb_iter_seek(it, (const char *)from.bytes, from.len);
+	     err >= 0 && leveldb_iter_valid(it); leveldb_iter_next(it)) {
+		size_t key_len, len;
+		const char *key = leveldb_iter_key(it, &key_len), *value;
+
+		if (key_len != from.len || key[0] != (char)from.bytes[0])
+			break;
+		value = leveldb_iter_value(it, &len);
+		err = seg_decode(value, len, &rec);
+		if (err >= 0)
+			err = census_add(c, get_u64_be(key + 1), &rec, false);
+	}
+	leveldb_iter_get_error(it, &msg);
+	leveldb_iter_destroy(it);
+	return msg ? db_error(fs->db, msg) : err;
+}
+
+static int census_present(struct fs *fs, struct census *c)
+{
+	struct seg *s, *next;
+	int err = 0;
+
+	pthread_mutex_lock(&fs->totals_lock);
+	HASH_ITER (hh, fs->segs, s, next) {
+		err = census_add(c, s->id, &s->rec, true);
+		if (err < 0)
+			break;
+	}
+	pthread_mutex_unlock(&fs->totals_lock);
+	return err;
+}
+
+static int census_order(const void *a, const void *b)
+{
+	const struct census_entry *x = a, *y = b;
+
+	if (x->segment != y->segment)
+		return x->segment < y->segment ? -1 : 1;
+	return (int)y->present - (int)x->present;
+}
+
+/* The present counters win over the stored ones. */
+static int census_take(struct fs *fs, struct census *c)
+{
+	int err = census_stored(fs, c);
+	size_t kept = 0;
+
+	if (err >= 0)
+		err = census_present(fs, c);
+	if (err < 0 || c->count == 0)
+		return err;
+	qsort(c->at, c->count, sizeof(c->at[0]), census_order);
+	for (size_t n = 0; n < c->count; n++) {
+		if (kept == 0 || c->at[kept - 1].segment != c->at[n].segment)
+			c->at[kept++] = c->at[n];
+	}
+	c->count = kept;
+	return 0;
+}
+
+/* ---- a pass
+ * --------------------------------------------------------------------------------------- */
+
+static bool may_touch(struct fs *fs, uint64_t segment)
+{
+	return data_is_durable(fs->data, segment) && !data_is_recovered(fs->data, segment) &&
+	       !pending_has(fs, segment);
+}
+
+static bool is_tiny(const struct census_entry *e)
+{
+	return e->rec.total_bytes < TINY_BYTES;
+}
+
+static bool is_sparse(const struct seg_record *rec)
+{
+	return rec->live_bytes < rec->total_bytes / 2;
+}
+
+static bool is_dead(struct fs *fs, const struct census_entry *e)
+{
+	struct seg *s;
+	bool dead;
+
+	pthread_mutex_lock(&fs->totals_lock);
+	HASH_FIND(hh, fs->segs, &e->segment, sizeof(e->segment), s);
+	dead = s ? s->rec.live_bytes == 0 : e->rec.live_bytes == 0;
+	pthread_mutex_unlock(&fs->totals_lock);
+	return dead;
+}
+
+/* Its counters cannot rise again: nobody appends to it, and nothing pending refers to it. 1 if it
+ * is given up. */
+static int give_up(struct fs *fs, const struct census_entry *e)
+{
+	char key[DATA_KEY_MAX];
+	struct txn t;
+	int err;
+
+	if (!may_touch(fs, e->segment) || !is_dead(fs, e))
+		return 0;
+	txn_warm_segment(fs, e->segment);
+	err = txn_begin(fs, &t);
+	if (err < 0)
+		return err;
+	txn_drop_segment(&t, e->segment);
+	err = txn_commit(&t);
+	if (err < 0)
+		return err;
+	data_key(e->segment, key);
+	log_debug("%s: %llu bytes, none live", key, (unsigned long long)e->rec.total_bytes);
+	err = db_discard(fs->db, key);
+	return err < 0 ? err : 1;
+}
+
+static bool is_stopping(struct cleaner *c)
+{
+	bool stopping;
+
+	pthread_mutex_lock(&c->lock);
+	stopping = c->stopping;
+	pthread_mutex_unlock(&c->lock);
+	return stopping;
+}
+
+static int give_up_dead(struct fs *fs, const struct census *census)
+{
+	int given = 0;
+
+	for (size_t n = 0; n < census->count; n++) {
+		int err;
+
+		if (is_stopping(fs->cleaner))
+			break;
+		err = give_up(fs, &census->at[n]);
+		if (err < 0)
+			return err;
+		given += err;
+	}
+	return given;
+}
+
+static bool too_many_tiny(const struct census *census)
+{
+	size_t tiny = 0;
+
+	for (size_t n = 0; n < census->count; n++)
+		tiny += is_tiny(&census->at[n]);
+	return tiny > TINY_MANY;
+}
+
+/* Moves what is live in the segments that deserve it. */
+static int empty_sparse(struct fs *fs, const struct census *census)
+{
+	bool tiny = too_many_tiny(census);
+	struct mover *m = mover_new(fs);
+	int err = m ? 0 : -ENOMEM;
+
+	for (size_t n = 0; n < census->count && err >= 0; n++) {
+		const struct census_entry *e = &census->at[n];
+
+		if (is_stopping(fs->cleaner))
+			break;
+		if (e->rec.live_bytes == 0 || !(is_sparse(&e->rec) || (tiny && is_tiny(e))))
+			continue;
+		if (may_touch(fs, e->segment))
+			err = mover_add(m, e->segment);
+	}
+	if (err >= 0)
+		err = mover_finish(m);
+	mover_free(m);
+	return err;
+}
+
+static int pass(struct fs *fs)
+{
+	struct census census = { 0 };
+	int err = pending_count_dead(fs), given = 0;
+
+	if (err >= 0)
+		err = census_take(fs, &census);
+	if (err >= 0)
+		err = empty_sparse(fs, &census);
+	if (err >= 0)
+		given = give_up_dead(fs, &census);
+	free(census.at);
+	return err < 0 ? err : given;
+}
+
+/* Alone: a second caller waits. */
+int clean_pass(struct fs *fs)
+{
+	struct cleaner *c = fs->cleaner;
+	int err;
+
+	if (!c)
+		return -EROFS;
+	pthread_mutex_lock(&c->lock);
+	while (c->busy)
+		pthread_cond_wait(&c->wake, &c->lock);
+	c->busy = true;
+	pthread_mutex_unlock(&c->lock);
+	err = pass(fs);
+	pthread_mutex_lock(&c->lock);
+	c->busy = false;
+	pthread_cond_broadcast(&c->wake);
+	pthread_mutex_unlock(&c->lock);
+	return err;
+}
+
+/* ---- sweeping
+ * ------------------------------------------------------------------------------------- */
+
+/* A record, or bytes in memory. What is no segment's name is not ours to delete. */
+static bool is_referenced(void *ctx, const char *key)
+{
+	struct fs *fs = ctx;
+	struct buf value CLEANUP(buf_release) = BUF_INIT;
+	uint64_t segment;
+	struct seg *s;
+	struct key k;
+
+	if (data_key_parse(key, &segment) < 0 || !may_touch(fs, segment))
+		return true;
+	pthread_mutex_lock(&fs->totals_lock);
+	HASH_FIND(hh, fs->segs, &segment, sizeof(segment), s);
+	pthread_mutex_unlock(&fs->totals_lock);
+	if (s)
+		return true;
+	key_segment(&k, segment);
+	return db_value(fs, &k, &value) != -ENOENT;
+}
+
+/* ---- the thread
+ * ----------------------------------------------------------------------------------- */
+
+/* What a pass could win, by the counters in memory: no requests. */
+static uint64_t garbage_in_sight(struct fs *fs, bool *ret_tiny)
+{
+	struct seg *s, *next;
+	uint64_t bytes = 0;
+	size_t tiny = 0;
+
+	pthread_mutex_lock(&fs->totals_lock);
+	HASH_ITER (hh, fs->segs, s, next) {
+		if (is_sparse(&s->rec) || s->rec.live_bytes == 0)
+			bytes += s->rec.total_bytes - s->rec.live_bytes;
+		tiny += s->rec.total_bytes < TINY_BYTES;
+	}
+	pthread_mutex_unlock(&fs->totals_lock);
+	*ret_tiny = tiny > TINY_MANY;
+	return bytes;
+}
+
+static bool is_worth_it(struct fs *fs, struct cleaner *c, uint64_t now)
+{
+	uint64_t garbage;
+	bool tiny;
+
+	if (!c->passed)
+		return now - c->started_ms >= FIRST_PASS_MS;
+	garbage = garbage_in_sight(fs, &tiny);
+	if (garbage >= c->garbage + WORTH_BYTES)
+		return true;
+	return (tiny || garbage != c->garbage) && now - c->passed_ms >= PATIENCE_MS;
+}
+
+static void look(struct fs *fs, struct cleaner *c)
+{
+	uint64_t now = clock_mono_ms(&clock_system);
+	bool tiny;
+	int err;
+
+	if (is_worth_it(fs, c, now)) {
+		err = clean_pass(fs);
+		if (err < 0)
+			log_debug("cleaner: %s: %s", err_text(err), err_last_note());
+		c->passed = true;
+		c->passed_ms = now;
+		c->garbage = garbage_in_sight(fs, &tiny);
+	}
+	if (!c->swept && now - c->started_ms >= SWEEP_AFTER_MS) {
+		err = db_sweep(fs->db, "data/", is_referenced, fs);
+		if (err < 0)
+			log_debug("sweep: %s: %s", err_text(err), err_last_note());
+		c->swept = err >= 0;
+	}
+}
+
+static void *cleaner_thread(void *arg)
+{
+	struct fs *fs = arg;
+	struct cleaner *c = fs->cleaner;
+
+	(void)pthread_setname_np(pthread_self(), "fs-cleaner");
+	pthread_mutex_lock(&c->lock);
+	while (!c->stopping) {
+		if (cond_wait_ms(&c->wake, &c->lock, LOOK_MS) || c->stopping)
+			continue; /* woken for something else */
+		pthread_mutex_unlock(&c->lock);
+		look(fs, c);
+		pthread_mutex_lock(&c->lock);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return NULL;
+}
+
+int clean_start(struct fs *fs)
+{
+	struct cleaner *c = calloc(1, sizeof(*c));
+	sigset_t all, before;
+	int err;
+
+	if (!c)
+		return -ENOMEM;
+	pthread_mutex_init(&c->lock, NULL);
+	cond_init(&c->wake);
+	c->started_ms = clock_mono_ms(&clock_system);
+	fs->cleaner = c;
+	sigfillset(&all); /* signals are the main thread's business */
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	err = pthread_create(&c->thread, NULL, cleaner_thread, fs);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	c->running = err == 0;
+	return err ? err_note(-err, "cannot start the cleaner") : 0;
+}
+
+void clean_stop(struct fs *fs)
+{
+	struct cleaner *c = fs->cleaner;
+
+	if (!c)
+		return;
+	pthread_mutex_lock(&c->lock);
+	c->stopping = true;
+	pthread_cond_broadcast(&c->wake);
+	pthread_mutex_unlock(&c->lock);
+	if (c->running)
+		pthread_join(c->thread, NULL);
+	fs->cleaner = NULL;
+	pthread_cond_destroy(&c->wake);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}

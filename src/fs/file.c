@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * file: open, close, write, fsync.
+ *
+ * A write waits for memory before it takes the inode's lock, never under it: who gives memory back
+ * (packing, entering) needs that lock. What it waits for is the nominal size; dirty_write then
+ * counts what the set really takes.
+ */
+#include "fs/bytes.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define PIECE_BYTES (4 * MIB) /* of a large write; each is whole or absent after a crash */
+#define MEMORY_WAIT_MS 1000
+
+int file_may_write(struct fs *fs)
+{
+	int fenced = __atomic_load_n(&fs->fenced, __ATOMIC_SEQ_CST);
+
+	return fs->read_only ? -EROFS : fenced;
+}
+
+/* ---- open and close
+ * ------------------------------------------------------------------------------ */
+
+/* Takes the reference and the count in inode.opens over. */
+static int file_new(struct fs *fs, struct inode *i, bool for_writing, struct fs_file **ret)
+{
+	struct fs_file *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return -ENOMEM;
+	f->fs = fs;
+	f->inode = i;
+	f->for_writing = for_writing;
+	pthread_mutex_init(&f->lock, NULL);
+	*ret = f;
+	return 0;
+}
+
+/* One open less. Takes the reference. */
+static void drop_open(struct fs *fs, struct inode *i)
+{
+	pthread_mutex_lock(&i->lock);
+	i->opens--;
+	if (i->attr.nlink == 0)
+		orphan_consider(fs, i, false);
+	pthread_mutex_unlock(&i->lock);
+	inode_put(fs, i);
+}
+
+/* O_TRUNC. Inode locked. */
+static int empty(struct fs *fs, struct inode *i)
+{
+	int64_t mtime_ns = i->attr.mtime_ns, ctime_ns = i->attr.ctime_ns;
+	int err;
+
+	i->attr.mtime_ns = i->attr.ctime_ns = fs_now_ns(fs);
+	err = file_truncate(fs, i, 0);
+	if (err < 0) {
+		i->attr.mtime_ns = mtime_ns;
+		i->attr.ctime_ns = ctime_ns;
+	}
+	return err;
+}
+
+static int check_open(struct fs *fs, const struct inode *i, bool for_writing)
+{
+	if (i->type == S_IFDIR)
+		return -EISDIR;
+	if (i->type != S_IFREG)
+		return -EINVAL;
+	return for_writing ? file_may_write(fs) : 0;
+}
+
+int fs_file_open(struct fs *fs, uint64_t ino, bool for_writing, bool truncate, struct fs_file **ret)
+{
+	struct inode *i;
+	int err = inode_get(fs, ino, &i);
+
+	if (err < 0)
+		return err;
+	err = check_open(fs, i, for_writing || truncate);
+	if (err >= 0)
+		err = inode_lock_live(i);
+	if (err < 0) {
+		inode_put(fs, i);
+		return err;
+	}
+	i->opens++;
+	if (truncate)
+		err = empty(fs, i);
+	pthread_mutex_unlock(&i->lock);
+	if (err >= 0)
+		err = file_new(fs, i, for_writing, ret);
+	if (err < 0)
+		drop_open(fs, i);
+	return err;
+}
+
+int fs_file_create(struct fs *fs, uint64_t dir, const char *name, const struct fs_cred *cred,
+		   uint32_t mode, struct fs_file **ret, struct fs_attr *ret_attr)
+{
+	struct inode *i;
+	int err = dir_create_open(fs, dir, name, cred, mode, &i, ret_attr);
+
+	if (err < 0)
+		return err;
+	err = file_new(fs, i, true, ret);
+	if (err < 0)
+		drop_open(fs, i);
+	return err;
+}
+
+void fs_file_close(struct fs_file *f)
+{
+	if (!f)
+		return;
+	read_window_drop(f);
+	drop_open(f->fs, f->inode);
+	pthread_mutex_destroy(&f->lock);
+	free(f);
+}
+
+uint64_t fs_file_ino(const struct fs_file *f)
+{
+	return f->inode->ino;
+}
+
+/* ---- writing
+ * ------------------------------------------------------------------------------------- */
+
+static int wait_for_memory(struct fs *fs, uint64_t bytes)
+{
+	int err = file_may_write(fs);
+
+	while (err >= 0 && (err = budget_take(&fs->budget, bytes, MEMORY_WAIT_MS)) == -ETIMEDOUT)
+		err = file_may_write(fs);
+	return err;
+}
+
+/* Inode locked. */
+static void written(struct fs *fs, struct inode *i, uint64_t end, bool kill_suid)
+{
+	i->attr.size = max_u64(i->attr.size, end);
+	i->attr.mtime_ns = i->attr.ctime_ns = fs_now_ns(fs);
+	if (kill_suid)
+		i->attr.mode = mode_without_suid(i->attr.mode);
+	inode_mark_dirty(fs, i);
+	/* Without memory for that the set grows on; the tick tries again. */
+	if (i->dirty.bytes >= FREEZE_BYTES && flush_freeze(fs, i) >= 0)
+		flush_submit(fs, i);
+}
+
+/* Inode locked. */
+static ssize_t write_locked(struct fs *fs, struct inode *i, const void *buf, size_t len,
+			    uint64_t offset, bool kill_suid)
+{
+	ssize_t done;
+
+	if (offset >= FS_FILE_SIZE_MAX)
+		return -EFBIG;
+	done = dirty_write(fs, i, offset, buf, min_u64(len, FS_FILE_SIZE_MAX - offset));
+	if (done > 0)
+		written(fs, i, offset + (uint64_t)done, kill_suid);
+	return done;
+}
+
+/* *offset: where it was written. */
+static ssize_t write_piece(struct fs_file *f, const void *buf, size_t len, uint64_t *offset,
+			   bool append, bool kill_suid)
+{
+	struct fs *fs = f->fs;
+	struct inode *i = f->inode;
+	ssize_t done = wait_for_memory(fs, len);
+
+	if (done < 0)
+		return done;
+	pthread_mutex_lock(&i->lock);
+	while (i->flushing > 0)
+		pthread_cond_wait(&i->changed, &i->lock);
+	if (append)
+		*offset = i->attr.size;
+	done = write_locked(fs, i, buf, len, *offset, kill_suid);
+	pthread_mutex_unlock(&i->lock);
+	budget_give(&fs->budget, len);
+	return done;
+}
+
+ssize_t fs_write(struct fs_file *f, const void *buf, size_t len, uint64_t offset, bool append,
+		 bool kill_suid)
+{
+	const uint8_t *bytes = buf;
+	size_t done = 0;
+
+	if (!f->for_writing)
+		return -EBADF;
+	while (done < len) {
+		size_t part = min_u64(len - done, PIECE_BYTES);
+		ssize_t n =
+			write_piece(f, bytes + done, part, &offset, append && done == 0, kill_suid);
+
+		if (n < 0)
+			return done > 0 ? (ssize_t)done : n;
+		done += (size_t)n;
+		offset += (uint64_t)n;
+		if ((size_t)n < part)
+			break;
+	}
+	return (ssize_t)done;
+}
+
+/* ---- fsync
+ * --------------------------------------------------------------------------------------- */
+
+/* What a background write-back met and nobody has been told yet. Inode locked. */
+static int take_write_error(struct inode *i)
+{
+	int err = i->write_error;
+
+	i->write_error = 0;
+	return err;
+}
+
+int fs_fsync(struct fs *fs, uint64_t ino)
+{
+	struct inode *i;
+	int err, earlier;
+
+	if (fs->read_only)
+		return 0;
+	err = inode_get(fs, ino, &i);
+	if (err < 0)
+		return err;
+	flush_warm(fs, i);
+	pthread_mutex_lock(&i->lock);
+	err = flush_inode(fs, i);
+	earlier = take_write_error(i);
+	flush_unlist(fs, i);
+	pthread_mutex_unlock(&i->lock);
+	inode_put(fs, i);
+	if (err >= 0)
+		err = db_commit(fs->db);
+	return err < 0 ? err : earlier;
+}

@@ -60,16 +60,30 @@ open(sys.argv[1], "wb").write(data)
 PY
 	m 'super.*(damaged|version|newer)' 32 "file://$WORK/newer" "$MNT"
 else
-	bucket=${URL#s3://}
 	m 'bucket' 32 "s3://no-such-bucket-$$/x" "$MNT"
 	(AWS_SECRET_ACCESS_KEY=wrongwrongwrong m 'SignatureDoesNotMatch|secret key' 32 "$URL" "$MNT") || exit 1
 	(AWS_ACCESS_KEY_ID=unknownkey m 'InvalidAccessKeyId|access key' 32 "$URL" "$MNT") || exit 1
 	(unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY; HOME=$WORK m 'AWS_ACCESS_KEY_ID.*credentials' 32 "$URL" "$MNT") || exit 1
 	refused 'refused|connect' 32 "$PROGRAM" mount "$URL" "$MNT" -o "endpoint=http://127.0.0.1:1,path_style,cache_dir=none,retry=1"
 	refused 'endpoint' 1 "$PROGRAM" mount "$URL" "$MNT" -o "endpoint=gopher://x,cache_dir=none"
-	if command -v faketime >/dev/null; then
-		refused 'clock|RequestTimeTooSkewed' 32 faketime -f '+2h' "$PROGRAM" mount "$URL" "$MNT" -o "$(store_opts)"
-	fi
+	refused 'clock|RequestTimeTooSkewed' 32 faketime -f '+2h' "$PROGRAM" mount "$URL" "$MNT" -o "$(store_opts)"
+
+	# A server without conditional writes is refused, for mkfs and for mounting; lease_only accepts it.
+	coproc PROXY { exec "$HERE/../unconditional" "$LEVELS3_TEST_S3_ENDPOINT"; }
+	read -r proxy <&"${PROXY[0]}" || fail "the proxy did not start"
+	refused 'condition|If-None-Match|If-Match' 32 "$PROGRAM" mount "$URL" "$MNT" -o "endpoint=$proxy,path_style,cache_dir=none"
+	grep -q lease_only "$WORK/out" || fail "no hint at lease_only: $(cat "$WORK/out")"
+	"$PROGRAM" mount "$URL" "$MNT" -o "endpoint=$proxy,path_style,cache_dir=none,lease_only,lease=4,renew=1" 2>"$WORK/out" || fail "lease_only: $(cat "$WORK/out")"
+	echo guarded >"$MNT/by-time" && umount_fs
+	eval "exec ${PROXY[1]}>&-"
+
+	# Keys that may only read.
+	admin() { timeout 60 radosgw-admin -c "$LEVELS3_TEST_RGW_DIR/ceph.conf" user modify --uid=levels3 --op-mask="$1" >/dev/null 2>&1; }
+	admin read || fail "cannot change the user's rights"
+	m 'AccessDenied|no right|denies' 32 "$URL" "$MNT" retry=1
+	"$PROGRAM" mount "$URL" "$MNT" -o "$(store_opts),ro" || { admin 'read, write, delete'; fail "keys that may read cannot mount read-only"; }
+	umount_fs
+	admin 'read, write, delete' || fail "cannot give the rights back"
 fi
 
 mount_fs

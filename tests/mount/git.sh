@@ -35,6 +35,9 @@ cmp "$WORK/before" "$WORK/after" || fail "the clone changed over the remount: $(
 check "fsck after remount" git -C "$MNT/clone" fsck --full --strict
 [ -z "$(git -C "$MNT/clone" status --porcelain)" ] || fail "work tree not clean"
 
+echo start >"$MNT/clone/crash"
+git -C "$MNT/clone" add crash
+
 # kill -9 while committing with fsync: every commit that git reported is there.
 git -C "$MNT/clone" config core.fsync all
 git -C "$MNT/clone" config core.fsyncMethod fsync

@@ -35,7 +35,7 @@ with os.scandir(top) as it:
         seen.append(e.name)
         if n % 1000 == 0:
             open("%s/new-%d" % (top, n), "w").close()
-        if n % 50 == 25:
+        if e.name.startswith("file-") and int(e.name[5:]) % 50 == 25:
             os.unlink("%s/%s" % (top, e.name))
 old = [n for n in seen if n.startswith("file-")]
 assert len(old) == len(set(old)) == 100000, (len(old), len(set(old)))

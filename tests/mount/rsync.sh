@@ -40,7 +40,7 @@ wait $pid 2>/dev/null
 rm -rf "$CACHE"
 mount_fs
 same_tree "$src" "$MNT/copy"
-check "rsync again after the crash" rsync -aHAX "$src/" "$MNT/second/"
+check "rsync again after the crash" rsync -aHAX --delete "$src/" "$MNT/second/"
 same_tree "$src" "$MNT/second"
 umount_fs
 fsck_fs

@@ -47,7 +47,7 @@ URL=$BASE_URL/killed
 mkfs
 mount_fs commit=1
 mkdir "$MNT/first"
-check "copy" cp -a "$WORK/src/made/00" "$MNT/first/"
+check "copy" cp -a "$WORK/src/made/01" "$MNT/first/"
 sync -f "$MNT/first" || fail sync
 tar -C "$MNT" -xpf "$WORK/tree.tar" 2>/dev/null &
 tar=$!
@@ -56,6 +56,6 @@ kill_fs
 wait $tar 2>/dev/null
 rm -rf "$CACHE"
 mount_fs
-same_tree "$WORK/src/made/00" "$MNT/first/00"
+same_tree "$WORK/src/made/01" "$MNT/first/01"
 umount_fs
 fsck_fs

@@ -381,7 +381,8 @@ static int close_filesystem(struct daemon *d, bool was_mounted)
 		return 0;
 	}
 	if (d->aborted)
-		(void)err_wrap(err, "given up with %s not stored",
+		(void)err_note(err,
+			       "given up: %s of file data, and the last changes, are not stored",
 			       format_size(d->bytes_given_up, size));
 	control_say(d->control, "done %d %s", -err,
 		    *err_last_note() ? err_last_note() : err_text(err));

@@ -37,7 +37,6 @@ static int resolve(const char *path, char dir[PATH_MAX])
  * with it. */
 static int check_ours(const struct ctl_mount *m)
 {
-	struct stat st;
 	int fd = -1;
 	pid_t pid = 0;
 	int err = ctl_connect(m, &fd, &pid);
@@ -47,7 +46,7 @@ static int check_ours(const struct ctl_mount *m)
 		return err_note(-EBUSY, "%s is mounted on %s already (process %ld)", m->source,
 				m->dir, (long)pid);
 	}
-	if (stat(m->dir, &st) == 0 || errno != ENOTCONN)
+	if (!ctl_mount_is_dead(m))
 		return err_note(-EBUSY, "%s is mounted on %s already", m->source, m->dir);
 	err = ctl_unmount(m->dir, MNT_DETACH);
 	if (err < 0)

@@ -145,21 +145,30 @@ static int unmount(const struct umount_command *c)
 }
 
 /* Not reached: either it is dead, and the mount with it, or it lives where we cannot see it. */
-static int without_daemon(const struct umount_command *c, int connect_err)
+static int without_daemon(const struct umount_command *c, const struct ctl_mount *m,
+			  int connect_err)
 {
+	bool dead;
 	int err;
 
 	if (connect_err == -EACCES && geteuid() != 0)
 		return complain(c, -EPERM);
+	dead = ctl_mount_is_dead(m);
 	err = unmount(c);
 	if (err < 0)
 		return complain(c, err);
 	if (c->lazy)
 		return 0;
+	if (dead)
+		return cli_say(UMOUNT_SYSTEM,
+			       "%s is unmounted, but its process had died before: what was not "
+			       "stored by then is "
+			       "lost, and the next mount goes on from what is",
+			       c->dir);
 	return cli_say(UMOUNT_SYSTEM,
 		       "%s is unmounted, but its process could not be asked whether everything is "
-		       "stored: it has "
-		       "died, or runs in another network namespace",
+		       "stored: it "
+		       "runs in another network namespace",
 		       c->dir);
 }
 
@@ -168,7 +177,7 @@ static int unmount_and_follow(struct umount_command *c, const struct ctl_mount *
 	int err = ctl_connect(m, &c->daemon.fd, &c->pid);
 
 	if (err < 0)
-		return without_daemon(c, err);
+		return without_daemon(c, m, err);
 	err = ctl_write(c->daemon.fd, c->force ? "abort" : "watch");
 	if (err >= 0)
 		err = unmount(c);

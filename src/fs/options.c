@@ -494,7 +494,6 @@ static const struct {
 	{ L3_CLOCK_SKEW, "set this machine's clock (timedatectl set-ntp true)" },
 	{ L3_UNREACHABLE,
 	  "check -o endpoint=URL, the network, and the proxy variables (https_proxy, no_proxy)" },
-	{ L3_LEASE_HELD, "unmount it there first, or let this one wait: -o lease_wait=SECONDS" },
 	{ L3_VERSION,
 	  "install a newer levels3fs, or mount with -o ro if it says that reading is possible" },
 	{ L3_NO_CONDITION,

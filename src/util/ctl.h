@@ -43,6 +43,9 @@ int ctl_mount_at(const char *dir, struct ctl_mount *ret);
 /* The mount in which an absolute path without links lies. */
 int ctl_mount_of(const char *path, struct ctl_mount *ret);
 bool ctl_mount_is_ours(const struct ctl_mount *m);
+/* True if its daemon has died. Asks the kernel, so only for one that ctl_connect does not find: it would wait
+ * for a daemon that hangs. */
+bool ctl_mount_is_dead(const struct ctl_mount *m);
 /* Unmounts: root by umount2(2) with these flags; others through fusermount3, lazily for MNT_DETACH and
  * MNT_FORCE. -EBUSY, -EPERM, -EINVAL (nothing mounted there). */
 int ctl_unmount(const char *dir, int flags);

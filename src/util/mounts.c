@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #define MOUNTINFO "/proc/self/mountinfo"
 
@@ -136,4 +137,12 @@ int ctl_mount_of(const char *path, struct ctl_mount *ret)
 bool ctl_mount_is_ours(const struct ctl_mount *m)
 {
 	return strcmp(m->type, CTL_FSTYPE) == 0;
+}
+
+/* Not stat: the kernel may still know the root folder's attributes. */
+bool ctl_mount_is_dead(const struct ctl_mount *m)
+{
+	struct statvfs v;
+
+	return statvfs(m->dir, &v) < 0 && errno == ENOTCONN;
 }

@@ -21,13 +21,12 @@
  *objects); for larger ones inode number, size and modification time, whose nanoseconds are drawn at
  *random, so that a reused inode number does not repeat an etag.
  */
+#include "store/file.h"
 #include "store/internal.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,11 +37,8 @@
 #include <xxhash.h>
 
 #define ETAG_HASH_MAX (1024 * 1024)
-#define LIST_PAGE 10000 /* each page reads the folders anew */
-#define STALE_TMP_S 3600
 #define NS_PER_S 1000000000
 #define SYNCED_MAX 32
-#define TMP_DIR ".tmp"
 #define LOCK_FILE ".lock"
 
 struct file_store {
@@ -266,10 +262,10 @@ static int open_tmp_dir(struct file_store *f)
 
 	pthread_mutex_lock(&f->setup);
 	if (f->tmp < 0) {
-		if (mkdirat(f->root, TMP_DIR, 0700) < 0 && errno != EEXIST)
+		if (mkdirat(f->root, FILE_TMP_DIR, 0700) < 0 && errno != EEXIST)
 			f->tmp = -1;
 		else
-			f->tmp = openat(f->root, TMP_DIR,
+			f->tmp = openat(f->root, FILE_TMP_DIR,
 					O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	}
 	fd = f->tmp;
@@ -570,160 +566,16 @@ static int file_remove_many(struct store *s, const char *const *keys, size_t cou
 }
 
 /* ---- listing
- * ------------------------------------------------------------------------------------------ */
-
-/*
- * Byte order over whole keys is the order of names within a folder if each subfolder's name is
- * taken with a '/' behind it: "a-b" < "a/b" < "a0".
- */
-struct walk {
-	struct store_list *out;
-	const char *prefix, *start_after;
-	size_t max;
-	char path[STORE_KEY_MAX + NAME_MAX + 2];
-};
-
-struct names {
-	char **all;
-	size_t count, cap;
-};
-
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static void names_release(struct names *n)
-{
-	for (size_t i = 0; i < n->count; i++)
-		free(n->all[i]);
-	free(n->all);
-}
-
-static int names_add(struct names *n, const char *name)
-{
-	char *copy;
-
-	if (n->count == n->cap) {
-		size_t cap = n->cap ? n->cap * 2 : 64;
-		char **all = realloc(n->all, cap * sizeof(*all));
-
-		if (!all)
-			return -ENOMEM;
-		n->all = all;
-		n->cap = cap;
-	}
-	copy = strdup(name);
-	if (!copy)
-		return -ENOMEM;
-	n->all[n->count++] = copy;
-	return 0;
-}
-
-static bool entry_is_dir(int dir, const struct dirent *e)
-{
-	struct stat st;
-
-	if (e->d_type != DT_UNKNOWN)
-		return e->d_type == DT_DIR;
-	return fstatat(dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
-}
-
-/* Is w->path an object asked for, or, with '/' at its end, a folder that may hold some? */
-static bool is_wanted(const struct walk *w, bool is_dir)
-{
-	size_t len = strlen(w->path), prefix_len = strlen(w->prefix);
-
-	if (len > STORE_KEY_MAX) /* no key of ours */
-		return false;
-	if (strncmp(w->path, w->prefix, is_dir && len < prefix_len ? len : prefix_len) != 0)
-		return false;
-	return strcmp(w->path, w->start_after) > 0 ||
-	       (is_dir && strncmp(w->path, w->start_after, len) == 0);
-}
-
-/* The wanted names of the folder w->path (up to len) in order, those of folders with '/' behind. */
-static int read_names(DIR *dir, struct walk *w, size_t len, struct names *ret)
-{
-	struct dirent *e;
-	int err = 0;
-
-	while (err >= 0 && (errno = 0, e = readdir(dir))) {
-		bool is_dir;
-
-		if (e->d_name[0] == '.' &&
-		    (len == 0 || !e->d_name[1] || strcmp(e->d_name, "..") == 0))
-			continue;
-		is_dir = entry_is_dir(dirfd(dir), e);
-		(void)snprintf(w->path + len, sizeof(w->path) - len, "%s%s", e->d_name,
-			       is_dir ? "/" : "");
-		if (is_wanted(w, is_dir))
-			err = names_add(ret, w->path + len);
-	}
-	if (err >= 0 && errno)
-		err = -errno;
-	if (ret->count > 0)
-		qsort(ret->all, ret->count, sizeof(*ret->all), by_name);
-	return err;
-}
-
-static int walk_file(int dir, const char *name, struct walk *w)
-{
-	struct stat st;
-
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
-		return 0; /* deleted meanwhile, or not ours */
-	if (w->out->count >= w->max) {
-		w->out->more = true;
-		return 1;
-	}
-	return store_list_add(w->out, w->path, (uint64_t)st.st_size, st.st_mtim.tv_sec);
-}
-
-/* Takes fd, the folder w->path ("" or with '/' at its end). Returns 1 when enough was found. */
-static int walk_folder(int fd, struct walk *w)
-{
-	struct names names CLEANUP(names_release) = { 0 };
-	size_t len = strlen(w->path);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	int err;
-
-	if (!dir) {
-		err = fd < 0 && errno == ENOENT ? 0 : -errno; /* deleted meanwhile */
-		close_fd(&fd);
-		return err;
-	}
-	err = read_names(dir, w, len, &names);
-	for (size_t i = 0; i < names.count && err == 0; i++) {
-		size_t n = strlen(names.all[i]);
-
-		memcpy(w->path + len, names.all[i], n + 1);
-		if (names.all[i][n - 1] != '/') {
-			err = walk_file(fd, names.all[i], w);
-			continue;
-		}
-		names.all[i][n - 1] = '\0'; /* with a slash, O_NOFOLLOW would follow */
-		err = walk_folder(
-			openat(fd, names.all[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
-			w);
-	}
-	w->path[len] = '\0';
-	(void)closedir(dir);
-	return err;
-}
+ * ----------------------------------------------------------------------------------------- */
 
 static int file_list(struct store *s, const char *prefix, const char *start_after, unsigned max,
 		     struct store_list *out)
 {
-	struct walk w = { .out = out, .prefix = prefix, .start_after = start_after };
 	int err = enter(s, "LIST", prefix);
 
 	if (err < 0)
 		return err;
-	w.max = out->count + (max && max < LIST_PAGE ? max : LIST_PAGE);
-	err = walk_folder(
-		openat(((struct file_store *)s)->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
-		&w);
+	err = store_file_walk(((struct file_store *)s)->root, prefix, start_after, max, out);
 	if (err >= 0)
 		return 0;
 	errno = -err;
@@ -764,98 +616,11 @@ static const struct store_ops file_ops = {
 	.destroy = file_destroy,
 };
 
-/* What processes left that died while writing. Young ones may belong to another host (NFS). */
-static void clean_tmp(struct file_store *f)
-{
-	int fd = openat(f->root, TMP_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int64_t now = clock_system.real_ns(&clock_system) / NS_PER_S;
-	struct dirent *e;
-	DIR *dir;
-
-	if (fd < 0 || !(dir = fdopendir(fd))) {
-		close_fd(&fd);
-		return;
-	}
-	while ((e = readdir(dir))) {
-		struct stat st;
-
-		if (e->d_name[0] != '.' && fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    st.st_mtim.tv_sec + STALE_TMP_S < now)
-			(void)unlinkat(fd, e->d_name, 0);
-	}
-	(void)closedir(dir);
-}
-
-static int make_folder(const char *path)
-{
-	char parent[PATH_MAX];
-	char *slash;
-	int fd CLEANUP(close_fd) = -1;
-
-	if (mkdir(path, 0700) < 0)
-		return errno == EEXIST ? 0 : -errno;
-	(void)snprintf(parent, sizeof(parent), "%s", path);
-	slash = strrchr(parent, '/');
-	slash[slash == parent] = '\0';
-	fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
-}
-
-static int open_root(const char *path, bool create, int *ret_fd)
-{
-	int err = create ? make_folder(path) : 0;
-	int fd = err < 0 ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (err >= 0 && fd < 0)
-		err = -errno;
-	*ret_fd = fd;
-	switch (-err) {
-	case 0:
-		return 0;
-	case ENOENT:
-		return err_note(
-			-L3_NO_BUCKET,
-			create ? "%s: its parent folder does not exist"
-			       : "%s: no such folder; levels3fs mkfs (or -o create) makes it",
-			path);
-	case ENOTDIR:
-		return err_note(-L3_BAD_OPTION, "%s: is not a folder", path);
-	default:
-		return err_note(err == -EACCES || err == -EPERM || err == -EROFS ? -L3_DENIED : err,
-				"%s: %s", path, strerrordesc_np(-err));
-	}
-}
-
-static int parse_url(const char *url, char path[PATH_MAX])
-{
-	const char *p = url + strlen("file://");
-	size_t len;
-
-	if (*p != '/')
-		return err_note(-L3_BAD_OPTION,
-				"%s: needs an absolute path after file://, as in file:///srv/files",
-				url);
-	len = strlen(p);
-	while (len > 1 && p[len - 1] == '/')
-		len--;
-	if (len >= PATH_MAX)
-		return err_note(-L3_BAD_OPTION, "%s: the path is too long", url);
-	if (len == 1)
-		return err_note(-L3_BAD_OPTION, "%s: name a folder below the root of the disk",
-				url);
-	memcpy(path, p, len);
-	path[len] = '\0';
-	return 0;
-}
-
 int store_file_open(const char *url, const struct store_config *config, struct store **ret)
 {
-	char path[PATH_MAX];
 	struct file_store *f;
-	int root, err = parse_url(url, path);
+	int root, err = store_file_root(url, config->create, &root);
 
-	if (err >= 0)
-		err = open_root(path, config->create, &root);
 	if (err < 0)
 		return err;
 	f = calloc(1, sizeof(*f));
@@ -868,7 +633,6 @@ int store_file_open(const char *url, const struct store_config *config, struct s
 	f->tmp = -1;
 	f->serial = random_u64() >> 16 << 16;
 	pthread_mutex_init(&f->setup, NULL);
-	clean_tmp(f);
 	*ret = &f->store;
 	return 0;
 }

@@ -245,7 +245,6 @@ START_TEST(a_file_renamed_over_another_without_fsync_is_the_old_or_the_new_one_i
 	struct session *s = malloc(sizeof(*s));
 	uint64_t at = 1;
 
-	quiet_config();
 	do {
 		memset(s, 0, sizeof(*s));
 		s->at = at++;

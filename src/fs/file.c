@@ -230,6 +230,8 @@ int fs_fsync(struct fs *fs, uint64_t ino)
 
 	if (fs->read_only)
 		return 0;
+	if (ino == FS_ROOT_INO)
+		return fs_sync(fs);
 	err = inode_get(fs, ino, &i);
 	if (err < 0)
 		return err;

@@ -207,7 +207,8 @@ ssize_t fs_read(struct fs_file *f, void *buf, size_t len, uint64_t offset);
  * store is slower than the writer. kill_suid: the writer is not privileged. */
 ssize_t fs_write(struct fs_file *f, const void *buf, size_t len, uint64_t offset, bool append,
 		 bool kill_suid);
-/* The file's bytes and attributes, and the namespace so far, durable. */
+/* The file's bytes and attributes, and the namespace so far, durable. The root folder stands for the whole
+ * filesystem: Linux does not tell FUSE of syncfs(2), so this is what `sync MOUNTPOINT` can do. */
 int fs_fsync(struct fs *fs, uint64_t ino);
 /* The whole filesystem durable. */
 int fs_sync(struct fs *fs);

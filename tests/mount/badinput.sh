@@ -46,9 +46,9 @@ refused 'mkfs|already|holds' 1 "$PROGRAM" mkfs "$URL" -o "$(store_opts)"
 if [ "$STORE" = file ]; then
 	m 'no such folder|mkfs' 32 "file://$WORK/nowhere" "$MNT"
 	mkdir "$WORK/foreign" && echo precious >"$WORK/foreign/thesis.txt"
-	m 'thesis|something else|mkfs' 32 "file://$WORK/foreign" "$MNT"
-	m 'empty|something|thesis' 32 "file://$WORK/foreign" "$MNT" create
-	refused 'empty|something|thesis' 1 "$PROGRAM" mkfs "file://$WORK/foreign"
+	m 'holds objects' 32 "file://$WORK/foreign" "$MNT"
+	m 'holds objects|empty' 32 "file://$WORK/foreign" "$MNT" create
+	refused 'holds objects|empty' 1 "$PROGRAM" mkfs "file://$WORK/foreign"
 	[ "$(ls -A "$WORK/foreign")" = thesis.txt ] && [ "$(cat "$WORK/foreign/thesis.txt")" = precious ] || fail "a foreign folder was touched"
 	# A newer format: the version in the header of super, checksum made right.
 	cp -r "${URL#file://}" "$WORK/newer"

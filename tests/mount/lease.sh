@@ -17,7 +17,7 @@ echo still >"$MNT/alive" || fail "the first mount suffered"
 
 # The same machine, after kill -9: at once.
 echo kept >"$MNT/kept"
-sync -f "$MNT"
+sync "$MNT"
 kill_fs
 start=$SECONDS
 mount_fs
@@ -31,7 +31,7 @@ mount_fs lease=4,renew=1
 # "Another machine": another process namespace, in which our pids mean nothing. The holder is stopped, its
 # lease runs out, the other takes over; the holder wakes up and may not write any more.
 echo before >"$MNT/before"
-sync -f "$MNT"
+sync "$MNT"
 pid=$(daemon_pid)
 kill -STOP "$pid"
 export PROGRAM URL other
@@ -41,7 +41,7 @@ unshare --pid --fork --mount-proc "$PROGRAM" mount "$URL" "$other" -o "$opts" 2>
 unshare --pid --fork bash -c '
 	"$PROGRAM" mount "$URL" "$other" -o "'"$opts"',lease=4,renew=1,lease_wait=30" </dev/null || exit 1
 	[ "$(cat "$other/before")" = before ] || exit 2
-	echo new >"$other/taken" && sync -f "$other" || exit 3
+	echo new >"$other/taken" && sync "$other" || exit 3
 	kill -CONT '"$pid"' 2>/dev/null
 	touch "'"$WORK"'/taken"
 	while [ ! -e "'"$WORK"'/finished" ]; do sleep 0.2; done

@@ -32,7 +32,7 @@ mkfs
 mount_fs
 before=$(status_value requests.put)
 check untar tar -C "$MNT" --xattrs -xpf "$WORK/tree.tar"
-sync -f "$MNT"
+sync "$MNT"
 puts=$(($(status_value requests.put) - before))
 echo "FIGURE $STORE: untar of $files files ($(stat -c %s "$WORK/tree.tar") bytes) + sync: $puts PUTs, $(status_value requests.bytes_out) bytes out"
 [ "$puts" -lt 200 ] || fail "$puts PUTs for $files files"
@@ -48,7 +48,7 @@ mkfs
 mount_fs commit=1
 mkdir "$MNT/first"
 check "copy" cp -a "$WORK/src/made/01" "$MNT/first/"
-sync -f "$MNT/first" || fail sync
+sync "$MNT" || fail sync
 tar -C "$MNT" -xpf "$WORK/tree.tar" 2>/dev/null &
 tar=$!
 sleep 1.5

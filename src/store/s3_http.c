@@ -217,6 +217,7 @@ struct transfer {
 	uint64_t room;	/* bytes wanted, still to come */
 	bool drop_rest; /* what comes after is no error */
 	uint64_t began_ms, moved_at_ms, moved_bytes; /* for the time-outs */
+	bool headers_whole; /* curl takes a connection that ends amid headers for their end */
 	bool too_long, stalled;
 	struct curl_slist *headers;
 	char error[CURL_ERROR_SIZE];
@@ -418,6 +419,7 @@ static size_t on_header(char *line, size_t size, size_t count, void *ctx)
 		t->too_long = true;
 		return 0;
 	}
+	t->headers_whole = len <= 2;			 /* the empty line */
 	if (len > 5 && strncmp(line, "HTTP/", 5) == 0) { /* the answer after a 100 Continue, say */
 		unsigned sends = t->answer->sends;
 		struct buf body = t->answer->body;
@@ -578,8 +580,7 @@ static int judge_failure(struct transfer *t, CURLcode code)
 	case CURLE_SSL_CACERT_BADFILE:
 		return err_note(-L3_BAD_OPTION, "ca_file=%s: %s",
 				t->http->ca_file ? t->http->ca_file : "", words);
-	case CURLE_URL_MALFORMAT:
-	case CURLE_UNSUPPORTED_PROTOCOL:
+	case CURLE_URL_MALFORMAT: /* UNSUPPORTED_PROTOCOL would also be an answer that is no HTTP */
 		return err_note(-L3_BAD_OPTION, "endpoint: %s", words);
 	default:
 		return err_note(-L3_UNREACHABLE, "%s", words);
@@ -588,7 +589,7 @@ static int judge_failure(struct transfer *t, CURLcode code)
 
 static int judge(struct transfer *t, CURLcode code)
 {
-	if (code == CURLE_OK)
+	if (code == CURLE_OK && t->headers_whole)
 		return 0;
 	if (is_cancelled(t->http))
 		return err_note(-ECANCELED, "cancelled");
@@ -599,6 +600,8 @@ static int judge(struct transfer *t, CURLcode code)
 		return err_note(-L3_SERVER, "the server's answer is longer than it may be");
 	if (code == CURLE_WRITE_ERROR && t->x->sink && t->x->sink->failed)
 		return err_note(-ENOMEM, "no memory for the object's bytes");
+	if (code == CURLE_OK)
+		return err_note(-L3_UNREACHABLE, "the server's answer ends amid its headers");
 	return judge_failure(t, code);
 }
 

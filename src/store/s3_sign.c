@@ -140,7 +140,8 @@ static int canonical_headers(const struct s3_sign_request *r, struct buf *out, s
 
 	if (r->header_count > ARRAY_LEN(sorted))
 		return -E2BIG;
-	memcpy(sorted, r->headers, r->header_count * sizeof(sorted[0]));
+	for (size_t i = 0; i < r->header_count; i++)
+		sorted[i] = r->headers[i];
 	sort_headers(sorted, r->header_count);
 	for (size_t i = 0; i < r->header_count; i++) {
 		bool again = i > 0 && strcmp(sorted[i - 1].name, sorted[i].name) == 0;

@@ -74,7 +74,7 @@ static int split_url(const char *url, struct s3_place *p)
 
 	if (err < 0)
 		return err;
-	if (prefix_len > 0 && prefix[prefix_len - 1] == '/')
+	if (prefix_len > 1 && prefix[prefix_len - 1] == '/')
 		prefix_len--;
 	p->bucket = strndup(bucket, len);
 	if (asprintf(&p->prefix, "%.*s%s", (int)prefix_len, prefix, prefix_len ? "/" : "") < 0)

@@ -1,0 +1,795 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The S3 store against a server that answers from a script: what every kind of answer, torn, wrong
+ * or absent ones too, is turned into, and what a person is told.
+ */
+#include "store/s3.h"
+#include "tests/store_s3_server.h"
+
+#define SECRET "topSecretValueOfThisTest"
+#define TOKEN "sessionTokenOfThisTest"
+#define OK_ETAG "HTTP/1.1 200 OK\r\nETag: \"abc\"\r\nContent-Length: 0\r\n\r\n"
+#define HEAD_ABC                                                                                   \
+	"HTTP/1.1 200 OK\r\nETag: \"abc\"\r\nContent-Length: 3\r\n"                                \
+	"Last-Modified: Sat, 21 Nov 2026 08:00:00 GMT\r\n\r\n"
+#define NO_CONTENT "HTTP/1.1 204 No Content\r\n\r\n"
+
+static struct server server;
+static struct place here;
+static struct store *s3;
+static struct buf got;
+static struct buf made; /* a reply that is no constant; must outlive the server's threads */
+static struct reply made_reply;
+static struct store_meta meta;
+
+static void set_up_environment(void)
+{
+	static const char *const unset[] = {
+		"AWS_PROFILE", "AWS_SESSION_TOKEN",  "AWS_ENDPOINT_URL",  "AWS_ENDPOINT_URL_S3",
+		"AWS_REGION",  "AWS_DEFAULT_REGION", "http_proxy",	  "all_proxy",
+		"ALL_PROXY",   "AWS_CA_BUNDLE",	     "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(unset); i++)
+		unsetenv(unset[i]);
+}
+
+static void write_keys(const char *access_key)
+{
+	char path[PATH_MAX + 16];
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/keys", here.folder);
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_gt(fprintf(f,
+				 "[default]\naws_access_key_id=%s\naws_secret_access_key=" SECRET
+				 "\naws_session_token=" TOKEN "\n",
+				 access_key),
+			 0);
+	ck_assert_int_eq(fclose(f), 0);
+	ck_assert_int_eq(setenv("AWS_SHARED_CREDENTIALS_FILE", path, 1), 0);
+}
+
+static void setup(void)
+{
+	here = (struct place){ .url = "" };
+	got = (struct buf)BUF_INIT;
+	made = (struct buf)BUF_INIT;
+	set_up_environment();
+	make_folder(&here);
+	write_keys("AKIDOFTEST");
+}
+
+static void teardown(void)
+{
+	store_unref(s3);
+	server_stop(&server);
+	buf_release(&got);
+	buf_release(&made);
+	remove_folder(&here);
+}
+
+/* A store on one connection to a server with this script, so that requests come in order. */
+static void open_with(const struct reply *replies, size_t count, const struct store_config *extra)
+{
+	struct store_config config = extra ? *extra : (struct store_config){ 0 };
+	char endpoint[64];
+
+	server_start(&server, replies, count);
+	(void)snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%d", server.port);
+	config.endpoint = endpoint;
+	config.connections = 1;
+	ck_ok(store_open("s3://bucket/pre", &config, &s3));
+}
+
+#define OPEN(...)                                                                                  \
+	static const struct reply replies[] = { __VA_ARGS__ };                                     \
+	open_with(replies, ARRAY_LEN(replies), NULL)
+
+static int get_all(void)
+{
+	return store_get(s3, "k", 0, STORE_TO_END, &got, &meta);
+}
+
+static int create(struct store_meta *ret_meta)
+{
+	return store_put_bytes(s3, "k", "bytes", 5, STORE_CREATE, NULL, ret_meta);
+}
+
+/* Whatever was said, no secret was. */
+static void ck_note_has(const char *words)
+{
+	ck_assert_msg(strstr(err_last_note(), words) != NULL, "%s: %s", words, err_last_note());
+	ck_assert_ptr_null(strstr(err_last_note(), SECRET));
+	ck_assert_ptr_null(strstr(err_last_note(), TOKEN));
+}
+
+static void ck_sent(size_t i, const char *words)
+{
+	ck_assert_msg(strcasestr(server_request(&server, i), words) != NULL, "%s: %s", words,
+		      server_request(&server, i));
+}
+
+static void ck_not_sent(size_t i, const char *words)
+{
+	ck_assert_ptr_null(strcasestr(server_request(&server, i), words));
+}
+
+/* ---- reading ---- */
+
+START_TEST(an_object_comes_with_what_is_known_of_it)
+{
+	OPEN({ .text = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: \"abc\"\r\n"
+		       "Last-Modified: Sat, 21 Nov 2026 08:00:00 GMT\r\n\r\nhello" });
+
+	buf_add_str(&got, "before:");
+	ck_ok(get_all());
+	ck_assert_str_eq(buf_cstr(&got), "before:hello");
+	ck_assert_str_eq(meta.etag, "abc");
+	ck_assert_uint_eq(meta.size_bytes, 5);
+	ck_assert_int_eq(meta.mtime_s, 1795248000);
+	ck_sent(0, "GET /bucket/pre/k HTTP/1.1\r\n");
+	ck_sent(0, "\r\nx-amz-content-sha256: e3b0c44298fc1c14");
+	ck_sent(0, "\r\nx-amz-security-token: " TOKEN "\r\n");
+	ck_sent(0, "Credential=AKIDOFTEST/");
+	ck_sent(0, "SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-security-token,");
+	ck_not_sent(0, SECRET);
+	ck_not_sent(0, "\r\nrange:");
+}
+END_TEST
+
+START_TEST(a_torn_body_is_an_error_and_leaves_the_buffer_as_it_was)
+{
+	OPEN({ .text = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this", .then = CLOSE });
+
+	buf_add_str(&got, "before");
+	ck_assert_int_eq(get_all(), -L3_UNREACHABLE);
+	ck_assert_str_eq(buf_cstr(&got), "before");
+	ck_assert(!got.failed);
+	ck_note_has("GET k: ");
+}
+END_TEST
+
+START_TEST(a_body_whose_end_cannot_be_told_from_a_broken_connection_is_refused)
+{
+	OPEN({ .text = "HTTP/1.1 200 OK\r\nETag: \"abc\"\r\n\r\nall of it?", .then = CLOSE });
+
+	ck_assert_int_eq(get_all(), -L3_SERVER);
+	ck_assert_uint_eq(got.len, 0);
+}
+END_TEST
+
+START_TEST(a_chunked_body_is_taken_whole_or_not_at_all)
+{
+	OPEN({ .text = "HTTP/1.1 200 OK\r\nTransfer-Encoding: "
+		       "chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n" },
+	     { .text = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n",
+	       .then = CLOSE });
+
+	ck_ok(get_all());
+	ck_assert_str_eq(buf_cstr(&got), "hello");
+	ck_assert_uint_eq(meta.size_bytes, 5);
+	ck_assert_int_eq(get_all(), -L3_UNREACHABLE);
+	ck_assert_str_eq(buf_cstr(&got), "hello");
+}
+END_TEST
+
+START_TEST(a_range_is_taken_from_a_server_that_knows_no_ranges)
+{
+	OPEN({ .text = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789" },
+	     { .text = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789" },
+	     { .text = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789" });
+
+	ck_ok(store_get(s3, "k", 3, 4, &got, &meta));
+	ck_assert_str_eq(buf_cstr(&got), "3456");
+	ck_assert_uint_eq(meta.size_bytes, 10);
+	ck_ok(store_get(s3, "k", 8, 100, &got, NULL));
+	ck_assert_str_eq(buf_cstr(&got), "345689");
+	ck_ok(store_get(s3, "k", 10, STORE_TO_END, &got, NULL));
+	ck_assert_str_eq(buf_cstr(&got), "345689");
+	ck_sent(0, "\r\nrange: bytes=3-6\r\n");
+	ck_sent(2, "\r\nrange: bytes=10-\r\n");
+}
+END_TEST
+
+#define PARTIAL(range, length, body)                                                               \
+	"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes " range                              \
+	"\r\nContent-Length: " length "\r\n\r\n" body
+
+START_TEST(a_range_is_that_range_or_an_error)
+{
+	OPEN({ .text = PARTIAL("3-6/10", "4", "3456") },		  /* right */
+	     { .text = PARTIAL("0-3/10", "4", "0123") },		  /* another */
+	     { .text = PARTIAL("3-4/10", "2", "34") },			  /* less */
+	     { .text = PARTIAL("3-8/10", "6", "345678"), .then = CLOSE }, /* more */
+	     { .text = PARTIAL("3-6/10", "3", "345") },			  /* not what it says */
+	     { .text = PARTIAL("3-6/ *", "4", "3456") },		  /* of how many? */
+	     { .text = PARTIAL("rubbish", "4", "3456") },		  /* */
+	     { .text = PARTIAL("3-4/5", "2", "34") } /* right: the object ends before */);
+
+	ck_ok(store_get(s3, "k", 3, 4, &got, &meta));
+	ck_assert_uint_eq(meta.size_bytes, 10);
+	for (int i = 0; i < 6; i++) {
+		int err = store_get(s3, "k", 3, 4, &got, NULL);
+
+		ck_assert_msg(err == -L3_SERVER || err == -L3_UNREACHABLE, "%d: %d", i, err);
+		ck_assert_str_eq(buf_cstr(&got), "3456");
+	}
+	ck_ok(store_get(s3, "k", 3, 4, &got, &meta));
+	ck_assert_str_eq(buf_cstr(&got), "345634");
+	ck_assert_uint_eq(meta.size_bytes, 5);
+}
+END_TEST
+
+START_TEST(a_range_past_the_end_is_nothing)
+{
+	OPEN({ .text = "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n\r\n" },
+	     { .text = "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n\r\n" },
+	     { .text = HEAD_ABC });
+
+	ck_ok(store_get(s3, "k", 100, 4, &got, NULL));
+	ck_ok(store_get(s3, "k", 100, 4, &got, &meta));
+	ck_assert_uint_eq(got.len, 0);
+	ck_assert_uint_eq(meta.size_bytes, 3);
+	ck_assert_str_eq(meta.etag, "abc");
+}
+END_TEST
+
+START_TEST(requests_share_a_connection)
+{
+	OPEN({ .text = HEAD_ABC }, { .text = HEAD_ABC }, { .text = HEAD_ABC },
+	     { .text = HEAD_ABC });
+
+	for (int i = 0; i < 4; i++)
+		ck_ok(store_head(s3, "k", &meta));
+	ck_assert_uint_eq(server.request_count, 4);
+	ck_assert_uint_eq(server.connection_count, 1);
+}
+END_TEST
+
+/* ---- no answer, or none that is one ---- */
+
+START_TEST(rubbish_for_an_answer_counts_as_no_answer)
+{
+	OPEN({ .text = "SSH-2.0-OpenSSH_9.2\r\n", .then = CLOSE }, { .text = "", .then = CLOSE },
+	     { .text = "HTTP/1.1 2", .then = CLOSE },
+	     { .text = "HTTP/1.1 200 OK\r\nContent-Le", .then = CLOSE },
+	     { .text = "HTTP/1.1 200 OK\r\nETag: \"ab", .then = CLOSE },
+	     { .text = "HTTP/1.1 204 No Content\r\n", .then = CLOSE });
+
+	for (int i = 0; i < 4; i++) {
+		ck_assert_int_eq(get_all(), -L3_UNREACHABLE);
+		ck_note_has("GET k: ");
+	}
+	ck_assert_int_eq(create(NULL), -L3_UNREACHABLE);
+	ck_assert_int_eq(store_remove(s3, "k"), -L3_UNREACHABLE);
+}
+END_TEST
+
+START_TEST(nobody_listening_is_unreachable)
+{
+	struct store_config config = { .endpoint = "http://127.0.0.1:1" };
+
+	server_start(&server, NULL, 0);
+	ck_ok(store_open("s3://bucket/pre", &config, &s3));
+	ck_assert_int_eq(get_all(), -L3_UNREACHABLE);
+	ck_note_has("127.0.0.1");
+	ck_assert_int_eq(create(NULL), -L3_UNREACHABLE);
+	ck_note_has("PUT k: ");
+}
+END_TEST
+
+START_TEST(a_server_that_falls_silent_or_drips_is_given_up)
+{
+	static const struct reply replies[] = {
+		{ .text = "", .then = HANG },
+		{ .text = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nhalf", .then = HANG },
+		{ .text = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", .then = DRIP },
+	};
+	static const struct store_config config = { .timeout_ms = 200 };
+
+	open_with(replies, ARRAY_LEN(replies), &config);
+	for (size_t i = 0; i < ARRAY_LEN(replies); i++) {
+		ck_assert_int_eq(get_all(), -L3_UNREACHABLE);
+		ck_note_has("0.2 s");
+		ck_assert_uint_eq(got.len, 0);
+	}
+}
+END_TEST
+
+static void *get_in_thread(void *ret)
+{
+	struct buf b CLEANUP(buf_release) = BUF_INIT;
+
+	*(int *)ret = store_get(s3, "k", 0, STORE_TO_END, &b, NULL);
+	return NULL;
+}
+
+START_TEST(cancelling_ends_a_transfer_and_the_wait_for_a_connection)
+{
+	pthread_t threads[2];
+	int results[2];
+
+	OPEN({ .text = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", .then = HANG });
+	for (int i = 0; i < 2; i++)
+		pthread_create(&threads[i], NULL, get_in_thread, &results[i]);
+	server_await(&server, 1);
+	store_cancel(s3);
+	for (int i = 0; i < 2; i++) {
+		pthread_join(threads[i], NULL);
+		ck_assert_int_eq(results[i], -ECANCELED);
+	}
+	ck_assert_int_eq(create(NULL), -ECANCELED);
+	ck_assert_uint_eq(server.request_count, 1);
+}
+END_TEST
+
+START_TEST(headers_without_bounds_are_cut_off)
+{
+	buf_add_str(&made, "HTTP/1.1 200 OK\r\n");
+	for (int i = 0; i < 400000; i += 40)
+		buf_printf(&made, "X-Filler-%06d: 012345678901234567\r\n", i);
+	made_reply = (struct reply){ buf_cstr(&made), CLOSE };
+	open_with(&made_reply, 1, NULL);
+	ck_assert_int_lt(get_all(), 0);
+	ck_note_has("GET k: ");
+}
+END_TEST
+
+START_TEST(an_error_without_bounds_is_cut_off)
+{
+	buf_add_str(&made, "HTTP/1.1 500 Oops\r\nContent-Length: @\r\n\r\n");
+	for (size_t i = 0; i <= S3_XML_MAX; i += 16)
+		buf_add_str(&made, "0123456789abcdef");
+	made_reply = (struct reply){ buf_cstr(&made), CLOSE };
+	open_with(&made_reply, 1, NULL);
+	ck_assert_int_eq(get_all(), -L3_SERVER);
+	ck_note_has("longer than it may be");
+}
+END_TEST
+
+/* ---- what errors mean ---- */
+
+struct judged {
+	const char *status, *code;
+	int err;
+	const char *words; /* in the note */
+};
+
+static const struct judged judged[] = {
+	{ "404 Not Found", "NoSuchKey", -ENOENT, "NoSuchKey" },
+	{ "404 Not Found", "NoSuchBucket", -L3_NO_BUCKET, "no bucket bucket at http://127.0.0.1" },
+	{ "403 Forbidden", "AccessDenied", -L3_DENIED, "no right" },
+	{ "403 Forbidden", "InvalidAccessKeyId", -L3_DENIED, "does not know this access key" },
+	{ "403 Forbidden", "SignatureDoesNotMatch", -L3_DENIED, "secret key" },
+	{ "400 Bad Request", "ExpiredToken", -L3_DENIED, "ran out" },
+	{ "403 Forbidden", "RequestTimeTooSkewed", -L3_CLOCK_SKEW,
+	  "the server's 2001-02-03T04:05:06Z" },
+	{ "403 Forbidden", "NeverHeardOf", -L3_DENIED, "NeverHeardOf" },
+	{ "412 Precondition Failed", "PreconditionFailed", -L3_PRECONDITION, "412" },
+	{ "409 Conflict", "ConditionalRequestConflict", -L3_SERVER, "409" },
+	{ "409 Conflict", "OperationAborted", -L3_SERVER, "OperationAborted" },
+	{ "503 Slow Down", "SlowDown", -L3_THROTTLED, "SlowDown" },
+	{ "503 Service Unavailable", "ServiceUnavailable", -L3_THROTTLED, "503" },
+	{ "429 Too Many Requests", "TooManyRequests", -L3_THROTTLED, "429" },
+	{ "500 Internal Server Error", "InternalError", -L3_SERVER, "InternalError" },
+	{ "500 Internal Server Error", "UnknownError", -L3_SERVER, "UnknownError" },
+	{ "400 Bad Request", "RequestTimeout", -L3_UNREACHABLE, "RequestTimeout" },
+	{ "400 Bad Request", "BadDigest", -L3_UNREACHABLE, "on the way" },
+	{ "400 Bad Request", "NeverHeardOf", -L3_SERVER, "NeverHeardOf" },
+	{ "403 Forbidden", "QuotaExceeded", -ENOSPC, "QuotaExceeded" },
+	{ "301 Moved Permanently", "PermanentRedirect", -L3_WRONG_REGION, "region" },
+	{ "501 Not Implemented", "NotImplemented", -L3_NO_CONDITION, "conditional" },
+};
+
+START_TEST(every_error_has_its_meaning_and_a_note_to_find_it_by)
+{
+	const struct judged *j = &judged[_i];
+	char body[512];
+
+	(void)snprintf(body, sizeof(body),
+		       "<?xml version=\"1.0\"?><Error><Code>%s</Code><Message>in words</Message>"
+		       "<RequestId>REQ17</RequestId><ServerTime>2001-02-03T04:05:06Z</ServerTime>"
+		       "</Error>",
+		       j->code);
+	buf_printf(&made, "HTTP/1.1 %s\r\nContent-Length: %zu\r\n\r\n%s", j->status, strlen(body),
+		   body);
+	made_reply.text = buf_cstr(&made);
+	open_with(&made_reply, 1, NULL);
+	ck_assert_int_eq(create(&meta), j->err);
+	ck_note_has("PUT k: HTTP ");
+	ck_note_has(j->code);
+	ck_note_has("in words");
+	ck_note_has("REQ17");
+	ck_note_has(j->words);
+	server_await(&server, 1);
+	ck_assert_uint_eq(server.request_count, 1); /* trying again is not this room's */
+}
+END_TEST
+
+START_TEST(without_a_code_the_status_says_it)
+{
+	OPEN({ .text = "HTTP/1.1 503 x\r\nContent-Length: 0\r\n\r\n" },
+	     { .text = "HTTP/1.1 502 x\r\nContent-Length: 6\r\n\r\n<html>" },
+	     { .text = "HTTP/1.1 403 x\r\nContent-Length: 0\r\n\r\n" },
+	     { .text = "HTTP/1.1 412 x\r\nContent-Length: 0\r\n\r\n" },
+	     { .text = "HTTP/1.1 507 x\r\nContent-Length: 0\r\n\r\n" },
+	     { .text = "HTTP/1.1 418 x\r\nx-amz-request-id: TEA\r\nContent-Length: 0\r\n\r\n" });
+
+	ck_assert_int_eq(create(NULL), -L3_THROTTLED);
+	ck_assert_int_eq(create(NULL), -L3_SERVER);
+	ck_assert_int_eq(create(NULL), -L3_DENIED);
+	ck_assert_int_eq(create(NULL), -L3_PRECONDITION);
+	ck_assert_int_eq(create(NULL), -ENOSPC);
+	ck_assert_int_eq(create(NULL), -L3_SERVER);
+	ck_note_has("418");
+	ck_note_has("TEA");
+}
+END_TEST
+
+START_TEST(only_s3_can_say_that_an_object_is_absent)
+{
+	OPEN({ .text = "HTTP/1.1 404 Not Found\r\nContent-Length: 13\r\n\r\n<html></html>" },
+	     { .text = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n" },
+	     { .text = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n" },
+	     { .text = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n" });
+
+	ck_assert_int_eq(get_all(), -L3_SERVER);
+	ck_assert_int_eq(get_all(), -L3_SERVER);
+	ck_assert_int_eq(store_remove(s3, "k"), -L3_SERVER);
+	ck_assert_int_eq(store_head(s3, "k", &meta), -ENOENT); /* these have no body ever */
+}
+END_TEST
+
+START_TEST(a_bucket_elsewhere_is_told_with_its_region)
+{
+	OPEN({ .text = "HTTP/1.1 301 Moved Permanently\r\nx-amz-bucket-region: eu-west-3\r\n"
+		       "Location: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n" },
+	     { .text = "HTTP/1.1 400 Bad Request\r\nContent-Length: @\r\n\r\n"
+		       "<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region is "
+		       "wrong"
+		       "</Message><Region>ap-south-1</Region></Error>" },
+	     { .text = "HTTP/1.1 400 Bad Request\r\nx-amz-bucket-region: eu-west-3\r\n\r\n",
+	       .then = CLOSE });
+
+	ck_assert_int_eq(get_all(), -L3_WRONG_REGION);
+	ck_note_has("region=eu-west-3");
+	ck_assert_int_eq(create(NULL), -L3_WRONG_REGION);
+	ck_note_has("region=ap-south-1");
+	ck_assert_int_eq(store_head(s3, "k", &meta), -L3_WRONG_REGION);
+	ck_note_has("region=eu-west-3");
+	ck_assert_uint_eq(server.request_count, 3); /* redirects are not followed */
+}
+END_TEST
+
+/* ---- credentials ---- */
+
+#define EXPIRED                                                                                    \
+	"HTTP/1.1 403 Forbidden\r\nContent-Length: @\r\n\r\n"                                      \
+	"<Error><Code>InvalidAccessKeyId</Code></Error>"
+
+START_TEST(newer_credentials_are_found_when_the_old_are_refused)
+{
+	OPEN({ .text = EXPIRED }, { .text = OK_ETAG },
+	     { .text = "HTTP/1.1 403 Forbidden\r\n\r\n", .then = CLOSE }, { .text = HEAD_ABC });
+
+	write_keys("AKIDSECOND");
+	ck_ok(create(&meta));
+	ck_sent(0, "Credential=AKIDOFTEST/");
+	ck_sent(1, "Credential=AKIDSECOND/");
+	write_keys("AKIDTHIRD");
+	ck_ok(store_head(s3, "k", &meta));
+	ck_sent(2, "Credential=AKIDSECOND/");
+	ck_sent(3, "Credential=AKIDTHIRD/");
+}
+END_TEST
+
+START_TEST(the_same_credentials_are_not_tried_twice)
+{
+	OPEN({ .text = EXPIRED }, { .text = OK_ETAG });
+
+	ck_assert_int_eq(create(&meta), -L3_DENIED);
+	ck_assert_uint_eq(server.request_count, 1);
+}
+END_TEST
+
+START_TEST(vanished_credentials_leave_the_servers_answer_as_the_error)
+{
+	char path[PATH_MAX + 16];
+
+	OPEN({ .text = EXPIRED }, { .text = OK_ETAG });
+	(void)snprintf(path, sizeof(path), "%s/keys", here.folder);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(create(&meta), -L3_DENIED);
+	ck_note_has("InvalidAccessKeyId");
+}
+END_TEST
+
+/* ---- conditions ---- */
+
+static int match(const char *etag)
+{
+	return store_put_bytes(s3, "k", "x", 1, STORE_MATCH, etag, &meta);
+}
+
+#define REFUSED "HTTP/1.1 412 Precondition Failed\r\nContent-Length: 0\r\n\r\n"
+
+START_TEST(the_form_of_if_match_that_the_server_takes_is_found_and_remembered)
+{
+	OPEN({ .text = REFUSED }, { .text = HEAD_ABC }, { .text = OK_ETAG },
+	     { .text = OK_ETAG }, /* bare is right */
+	     { .text = REFUSED }, { .text = HEAD_ABC },
+	     { .text = OK_ETAG }); /* the server was updated */
+
+	ck_ok(match("abc"));
+	ck_sent(0, "\r\nif-match: \"abc\"\r\n");
+	ck_sent(1, "HEAD ");
+	ck_sent(2, "\r\nif-match: abc\r\n");
+	ck_ok(match("abc"));
+	ck_sent(3, "\r\nif-match: abc\r\n");
+	ck_ok(match("abc"));
+	ck_sent(4, "\r\nif-match: abc\r\n");
+	ck_sent(6, "\r\nif-match: \"abc\"\r\n");
+}
+END_TEST
+
+START_TEST(an_etag_that_does_not_match_is_refused_for_good)
+{
+	OPEN({ .text = REFUSED }, { .text = HEAD_ABC }, { .text = OK_ETAG });
+
+	ck_assert_int_eq(match("other"), -L3_PRECONDITION);
+	ck_note_has("PUT k: HTTP 412");
+	ck_assert_uint_eq(server.request_count, 2);
+}
+END_TEST
+
+START_TEST(a_match_where_nothing_is_is_a_precondition_not_met)
+{
+	OPEN({ .text = "HTTP/1.1 404 Not Found\r\nContent-Length: @\r\n\r\n"
+		       "<Error><Code>NoSuchKey</Code></Error>" },
+	     { .text = "HTTP/1.1 404 Not Found\r\n\r\n", .then = CLOSE });
+
+	ck_assert_int_eq(match("abc"), -L3_PRECONDITION);
+}
+END_TEST
+
+START_TEST(a_refusal_after_a_silent_second_sending_is_no_definite_answer)
+{
+	/* The connection dies without an answer; what is sent again may meet what the first did. */
+	OPEN({ .text = HEAD_ABC }, { .text = "", .then = CLOSE }, { .text = REFUSED });
+
+	ck_ok(store_head(s3, "k", &meta));
+	ck_assert_int_eq(create(&meta), -L3_UNREACHABLE);
+	ck_assert_uint_eq(server.request_count, 3);
+	ck_sent(2, "PUT ");
+	ck_note_has("first sending");
+}
+END_TEST
+
+START_TEST(an_answer_to_a_put_without_an_etag_is_no_proof_of_whose_object_is_there)
+{
+	OPEN({ .text = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" },
+	     { .text = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" },
+	     { .text = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" }, { .text = HEAD_ABC });
+
+	ck_assert_int_eq(create(&meta), -L3_SERVER);
+	ck_note_has("ETag");
+	ck_ok(create(NULL));
+	ck_ok(store_put_bytes(s3, "k", "abc", 3, STORE_ALWAYS, NULL, &meta));
+	ck_assert_str_eq(meta.etag, "abc");
+}
+END_TEST
+
+START_TEST(a_put_sends_its_pieces_and_their_hash)
+{
+	struct iovec v[] = { { (void *)"Welcome to ", 11 }, { (void *)"Amazon S3.", 10 } };
+	struct store_put put = { .key = "a b", .iov = v, .iovcnt = 2, .cond = STORE_CREATE };
+
+	OPEN({ .text = OK_ETAG });
+	ck_ok(store_put(s3, &put, &meta));
+	ck_assert_uint_eq(meta.size_bytes, 21);
+	ck_assert_str_eq(meta.etag, "abc");
+	ck_sent(0, "PUT /bucket/pre/a%20b HTTP/1.1\r\n");
+	ck_sent(0, "\r\nif-none-match: *\r\n");
+	ck_sent(0, "\r\nContent-Length: 21\r\n");
+	ck_sent(0, "\r\nx-amz-content-sha256: "
+		   "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072\r\n");
+	ck_sent(0, "\r\n\r\nWelcome to Amazon S3.");
+	ck_not_sent(0, "Expect:");
+}
+END_TEST
+
+/* ---- copies, deletes, lists ---- */
+
+START_TEST(an_error_inside_a_200_for_a_copy_is_an_error)
+{
+	OPEN({ .text = "HTTP/1.1 200 OK\r\nContent-Length: @\r\n\r\n"
+		       "<Error><Code>SlowDown</Code><Message>later</Message></Error>" },
+	     { .text = "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n<html></html>" },
+	     { .text = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" });
+
+	ck_assert_int_eq(store_copy(s3, "from", "to"), -L3_THROTTLED);
+	ck_note_has("COPY from: HTTP 200 SlowDown: later");
+	ck_assert_int_eq(store_copy(s3, "from", "to"), -L3_SERVER);
+	ck_note_has("COPY from");
+	ck_assert_int_eq(store_copy(s3, "from", "to"), -L3_SERVER);
+	ck_sent(0, "PUT /bucket/pre/to HTTP/1.1\r\n");
+	ck_sent(0, "\r\nx-amz-copy-source: /bucket/pre/from\r\n");
+}
+END_TEST
+
+START_TEST(a_server_without_deletes_of_many_gets_single_ones)
+{
+	static const char *const keys[] = { "a", "b<", "c" };
+
+	OPEN({ .text = "HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\n\r\n" },
+	     { .text = NO_CONTENT }, { .text = NO_CONTENT }, { .text = NO_CONTENT },
+	     { .text = NO_CONTENT }, { .text = NO_CONTENT });
+	ck_ok(store_remove_many(s3, keys, 3));
+	ck_sent(0, "POST /bucket/?delete= HTTP/1.1\r\n");
+	ck_sent(0, "<Key>pre/b&#60;</Key>");
+	ck_sent(0, "\r\ncontent-md5: ");
+	ck_sent(3, "DELETE /bucket/pre/c ");
+	ck_ok(store_remove_many(s3, keys, 2));
+	ck_sent(4, "DELETE /bucket/pre/a ");
+}
+END_TEST
+
+START_TEST(a_key_that_could_not_be_deleted_is_named)
+{
+	static const char *const keys[] = { "a", "b" };
+
+	OPEN({ .text = "HTTP/1.1 200 OK\r\nContent-Length: "
+		       "@\r\n\r\n<DeleteResult><Error><Key>pre/b</Key>"
+		       "<Code>AccessDenied</Code></Error></DeleteResult>" });
+	ck_assert_int_eq(store_remove_many(s3, keys, 2), -L3_DENIED);
+	ck_note_has("pre/b");
+}
+END_TEST
+
+START_TEST(pages_with_nothing_of_ours_are_gone_through)
+{
+	struct store_list l CLEANUP(store_list_release) = STORE_LIST_INIT;
+
+	OPEN({ .text = "HTTP/1.1 200 OK\r\nContent-Length: @\r\n\r\n<ListBucketResult>"
+		       "<IsTruncated>true</IsTruncated><Contents><Key>pre/</Key><Size>0</Size></"
+		       "Contents>"
+		       "</ListBucketResult>" },
+	     { .text = "HTTP/1.1 200 OK\r\nContent-Length: @\r\n\r\n<ListBucketResult>"
+		       "<Contents><Key>pre/a</Key><Size>7</Size></Contents>"
+		       "</ListBucketResult>" });
+	ck_ok(store_list(s3, "", "", 0, &l));
+	ck_keys(&l, "a");
+	ck_assert(!l.more);
+	ck_sent(0, "prefix=pre%2F");
+	ck_not_sent(0, "start-after");
+	ck_sent(1, "start-after=pre%2F ");
+}
+END_TEST
+
+START_TEST(more_after_nothing_is_refused_instead_of_asked_for_ever)
+{
+	struct store_list l CLEANUP(store_list_release) = STORE_LIST_INIT;
+
+	OPEN({ .text = "HTTP/1.1 200 OK\r\nContent-Length: @\r\n\r\n<ListBucketResult>"
+		       "<IsTruncated>true</IsTruncated></ListBucketResult>" });
+	ck_assert_int_eq(store_list(s3, "", "", 0, &l), -L3_SERVER);
+}
+END_TEST
+
+/* ---- uploads in parts ---- */
+
+#define UPLOAD                                                                                     \
+	"HTTP/1.1 200 OK\r\nContent-Length: @\r\n\r\n<InitiateMultipartUploadResult>"              \
+	"<UploadId>u/1</UploadId></InitiateMultipartUploadResult>"
+
+static const struct store_config in_parts = { .multipart_bytes = 5 * MIB };
+
+static int put_large(void)
+{
+	size_t len = 5 * MIB + 1;
+	char *p CLEANUP(free_ptr) = calloc(1, len);
+
+	ck_assert_ptr_nonnull(p);
+	return store_put_bytes(s3, "k", p, len, STORE_ALWAYS, NULL, &meta);
+}
+
+START_TEST(a_failed_part_fails_the_whole_and_throws_away_what_was_sent)
+{
+	static const struct reply replies[] = {
+		{ .text = UPLOAD },
+		{ .text = OK_ETAG },
+		{ .text = "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n" },
+		{ .text = NO_CONTENT }
+	};
+
+	open_with(replies, ARRAY_LEN(replies), &in_parts);
+	ck_assert_int_eq(put_large(), -L3_SERVER);
+	ck_note_has("HTTP 500");
+	ck_sent(0, "POST /bucket/pre/k?uploads= ");
+	ck_sent(1, "PUT /bucket/pre/k?partNumber=1&uploadId=u%2F1 ");
+	ck_sent(2, "PUT /bucket/pre/k?partNumber=2&uploadId=u%2F1 ");
+	ck_sent(3, "DELETE /bucket/pre/k?uploadId=u%2F1 ");
+}
+END_TEST
+
+START_TEST(an_error_inside_a_200_for_the_completion_is_an_error)
+{
+	static const struct reply replies[] = {
+		{ .text = UPLOAD },
+		{ .text = OK_ETAG },
+		{ .text = OK_ETAG },
+		{ .text = "HTTP/1.1 200 OK\r\nContent-Length: @\r\n\r\n"
+			  "<Error><Code>InternalError</Code></Error>" },
+		{ .text = NO_CONTENT }
+	};
+
+	open_with(replies, ARRAY_LEN(replies), &in_parts);
+	ck_assert_int_eq(put_large(), -L3_SERVER);
+	ck_note_has("InternalError");
+	ck_sent(3, "<Part><PartNumber>2</PartNumber><ETag>\"abc\"</ETag></Part>");
+	ck_sent(4, "DELETE ");
+}
+END_TEST
+
+static void add_reading(TCase *t)
+{
+	tcase_add_test(t, an_object_comes_with_what_is_known_of_it);
+	tcase_add_test(t, a_torn_body_is_an_error_and_leaves_the_buffer_as_it_was);
+	tcase_add_test(t, a_body_whose_end_cannot_be_told_from_a_broken_connection_is_refused);
+	tcase_add_test(t, a_chunked_body_is_taken_whole_or_not_at_all);
+	tcase_add_test(t, a_range_is_taken_from_a_server_that_knows_no_ranges);
+	tcase_add_test(t, a_range_is_that_range_or_an_error);
+	tcase_add_test(t, a_range_past_the_end_is_nothing);
+	tcase_add_test(t, requests_share_a_connection);
+	tcase_add_test(t, rubbish_for_an_answer_counts_as_no_answer);
+	tcase_add_test(t, nobody_listening_is_unreachable);
+	tcase_add_test(t, a_server_that_falls_silent_or_drips_is_given_up);
+	tcase_add_test(t, cancelling_ends_a_transfer_and_the_wait_for_a_connection);
+	tcase_add_test(t, headers_without_bounds_are_cut_off);
+	tcase_add_test(t, an_error_without_bounds_is_cut_off);
+}
+
+static void add_errors(TCase *t)
+{
+	tcase_add_loop_test(t, every_error_has_its_meaning_and_a_note_to_find_it_by, 0,
+			    (int)ARRAY_LEN(judged));
+	tcase_add_test(t, without_a_code_the_status_says_it);
+	tcase_add_test(t, only_s3_can_say_that_an_object_is_absent);
+	tcase_add_test(t, a_bucket_elsewhere_is_told_with_its_region);
+	tcase_add_test(t, newer_credentials_are_found_when_the_old_are_refused);
+	tcase_add_test(t, the_same_credentials_are_not_tried_twice);
+	tcase_add_test(t, vanished_credentials_leave_the_servers_answer_as_the_error);
+}
+
+static void add_writing(TCase *t)
+{
+	tcase_add_test(t, the_form_of_if_match_that_the_server_takes_is_found_and_remembered);
+	tcase_add_test(t, an_etag_that_does_not_match_is_refused_for_good);
+	tcase_add_test(t, a_match_where_nothing_is_is_a_precondition_not_met);
+	tcase_add_test(t, a_refusal_after_a_silent_second_sending_is_no_definite_answer);
+	tcase_add_test(t, an_answer_to_a_put_without_an_etag_is_no_proof_of_whose_object_is_there);
+	tcase_add_test(t, a_put_sends_its_pieces_and_their_hash);
+	tcase_add_test(t, an_error_inside_a_200_for_a_copy_is_an_error);
+	tcase_add_test(t, a_server_without_deletes_of_many_gets_single_ones);
+	tcase_add_test(t, a_key_that_could_not_be_deleted_is_named);
+	tcase_add_test(t, pages_with_nothing_of_ours_are_gone_through);
+	tcase_add_test(t, more_after_nothing_is_refused_instead_of_asked_for_ever);
+	tcase_add_test(t, a_failed_part_fails_the_whole_and_throws_away_what_was_sent);
+	tcase_add_test(t, an_error_inside_a_200_for_the_completion_is_an_error);
+}
+
+int main(void)
+{
+	Suite *s = suite_create("store: what S3's answers are turned into");
+	TCase *t = tcase_create("scripted server");
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_set_timeout(t, 60);
+	add_reading(t);
+	add_errors(t);
+	add_writing(t);
+	suite_add_tcase(s, t);
+	return run_suite(s);
+}

@@ -212,6 +212,35 @@ static void join_readers(struct reader readers[READERS])
 		ck_assert_int_eq(pthread_join(readers[i].thread, NULL), 0);
 }
 
+/* What hangs goes on from now on; also what is only about to hang. */
+struct resumer {
+	pthread_t thread;
+	bool stop;
+};
+
+static void *resumer_main(void *arg)
+{
+	struct resumer *r = arg;
+
+	while (!__atomic_load_n(&r->stop, __ATOMIC_SEQ_CST)) {
+		store_fault_resume(fx.faults);
+		clock_system.sleep_ms(&clock_system, 1);
+	}
+	return NULL;
+}
+
+static void start_resuming(struct resumer *r)
+{
+	r->stop = false;
+	ck_assert_int_eq(pthread_create(&r->thread, NULL, resumer_main, r), 0);
+}
+
+static void stop_resuming(struct resumer *r)
+{
+	__atomic_store_n(&r->stop, true, __ATOMIC_SEQ_CST);
+	ck_assert_int_eq(pthread_join(r->thread, NULL), 0);
+}
+
 static void wait_gets(uint64_t n)
 {
 	while (store_fault_count(fx.faults) < n)
@@ -221,20 +250,21 @@ static void wait_gets(uint64_t n)
 START_TEST(many_readers_of_one_window_cause_one_request)
 {
 	struct reader readers[READERS];
+	struct resumer resumer;
+	uint64_t before;
 
 	let_gets_fail(STORE_FAULT_HANG, 1); /* all of them meet while it is under way ... */
 	start_readers(readers);
 	wait_gets(1);
-	clock_system.sleep_ms(&clock_system, 20); /* (or later, which is as good) */
-	store_fault_resume(fx.faults);		  /* ... and it fails: */
+	start_resuming(&resumer); /* ... or later, and it fails: */
 	join_readers(readers);
+	stop_resuming(&resumer);
 	for (unsigned i = 0; i < READERS; i++)
 		ck_assert(readers[i].result == -L3_UNREACHABLE || readers[i].result == 0);
 
 	close_cache();
 	open_cache();
-	uint64_t before = gets();
-
+	before = gets();
 	start_readers(readers);
 	join_readers(readers);
 	for (unsigned i = 0; i < READERS; i++)
@@ -274,14 +304,16 @@ END_TEST
 START_TEST(a_reader_waits_for_what_is_being_fetched_ahead)
 {
 	struct reader readers[READERS];
+	struct resumer resumer;
 
 	let_gets_fail(STORE_FAULT_HANG_AFTER, 1);
 	prefetch(1, 0, OBJECT_BYTES);
 	wait_gets(1);
 	prefetch(1, 1000, 1000); /* under way */
 	start_readers(readers);
-	store_fault_resume(fx.faults);
+	start_resuming(&resumer);
 	join_readers(readers);
+	stop_resuming(&resumer);
 	/* The fetch ahead failed, which is not the readers' failure: one of them fetched for all.
 	 */
 	for (unsigned i = 0; i < READERS; i++)
@@ -292,6 +324,8 @@ END_TEST
 
 START_TEST(fetches_ahead_are_dropped_when_too_many_are_under_way)
 {
+	struct resumer resumer;
+
 	close_cache();
 	fx.config.max_inflight = 2;
 	open_cache();
@@ -302,8 +336,9 @@ START_TEST(fetches_ahead_are_dropped_when_too_many_are_under_way)
 		prefetch(o, 0, 1000);
 	wait_gets(2);
 	read_range(14, 0, 1000); /* who reads does not have to wait for them */
-	store_fault_resume(fx.faults);
+	start_resuming(&resumer);
 	close_cache();
+	stop_resuming(&resumer);
 	ck_assert_uint_eq(gets(), 3);
 	open_cache();
 }
@@ -311,12 +346,13 @@ END_TEST
 
 #define STRESS_THREADS 6
 #define STRESS_OBJECTS 12
+#define STRESS_STEPS 300
 
 static void *stress_main(void *arg)
 {
 	unsigned seed = (unsigned)(uintptr_t)arg;
 
-	for (int i = 0; i < 600; i++) {
+	for (int i = 0; i < STRESS_STEPS; i++) {
 		unsigned o = 10 + (unsigned)rand_r(&seed) % STRESS_OBJECTS;
 		uint64_t offset = (uint64_t)rand_r(&seed) % (300 * KIB);
 		size_t len = 1 + (size_t)rand_r(&seed) % (100 * KIB);

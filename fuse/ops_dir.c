@@ -81,18 +81,3 @@ void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	ops_reply_err(req, 0);
 }
-
-/*
- * The kernel does not tell a FUSE filesystem of sync(2) and syncfs(2). An fsync of the root folder
- * stands for them: it makes everything durable.
- */
-void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
-{
-	struct wait w;
-	int err;
-
-	wait_begin(&w, req);
-	err = ino == FS_ROOT_INO ? fs_sync(ops_fs(req)) : fs_fsync(ops_fs(req), ino);
-	if (wait_end(&w))
-		ops_reply_err(req, err);
-}

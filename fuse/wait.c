@@ -24,17 +24,46 @@ static bool stopping;
 static bool proc_is_ours; /* /proc shows the pids that requests come with */
 static pthread_t thread;
 
-static bool has_sigkill(const char *line)
+static uint64_t bit(int sig)
 {
-	return strtoull(line, NULL, 16) & (1ull << (SIGKILL - 1));
+	return 1ull << (sig - 1);
 }
 
-/* Any deadly signal becomes a pending SIGKILL of every thread. A process that cannot be looked at
- * (it is in a pid namespace we do not see, pid 0) is taken for living. */
+struct signals { /* masks of /proc/TID/status */
+	uint64_t pending, blocked, ignored, caught;
+};
+
+static void take_line(struct signals *s, const char *line)
+{
+	uint64_t mask = line[0] == 'S' && strlen(line) > 7 ? strtoull(line + 7, NULL, 16) : 0;
+
+	if (strncmp(line, "SigPnd:", 7) == 0 || strncmp(line, "ShdPnd:", 7) == 0)
+		s->pending |= mask;
+	else if (strncmp(line, "SigBlk:", 7) == 0)
+		s->blocked = mask;
+	else if (strncmp(line, "SigIgn:", 7) == 0)
+		s->ignored = mask;
+	else if (strncmp(line, "SigCgt:", 7) == 0)
+		s->caught = mask;
+}
+
+/* A pending signal that will end the process as soon as it gets to see it. */
+static bool is_deadly(const struct signals *s)
+{
+	uint64_t harmless = bit(SIGCHLD) | bit(SIGCONT) | bit(SIGURG) | bit(SIGWINCH) |
+			    bit(SIGSTOP) | bit(SIGTSTP) | bit(SIGTTIN) | bit(SIGTTOU);
+
+	if (s->pending & bit(SIGKILL))
+		return true;
+	return s->pending & ~(s->blocked | s->ignored | s->caught | harmless);
+}
+
+/* A process that cannot be looked at (it is in a pid namespace that we do not see) is taken for
+ * living. */
 static bool is_dying(pid_t tid)
 {
+	struct signals s = { 0 };
 	char path[64], line[256];
-	bool dying = false;
 	FILE *f;
 
 	if (tid == 0 || !proc_is_ours)
@@ -43,11 +72,10 @@ static bool is_dying(pid_t tid)
 	f = fopen(path, "re");
 	if (!f)
 		return errno == ENOENT;
-	while (!dying && fgets(line, sizeof(line), f))
-		dying = (strncmp(line, "SigPnd:", 7) == 0 || strncmp(line, "ShdPnd:", 7) == 0) &&
-			has_sigkill(line + 7);
+	while (fgets(line, sizeof(line), f))
+		take_line(&s, line);
 	(void)fclose(f);
-	return dying;
+	return is_deadly(&s);
 }
 
 /* Locked. Answers for the dying, and takes them off the list. */

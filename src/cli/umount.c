@@ -20,6 +20,7 @@ enum { UMOUNT_USAGE = 1, UMOUNT_SYSTEM = 2, UMOUNT_FAILED = 32 };
 
 #define GONE_WAIT_MS 10000
 #define ELSEWHERE_MS 10000
+#define HEARD_MS 10000
 
 struct umount_command {
 	const char *path; /* as given */
@@ -172,13 +173,24 @@ static int without_daemon(const struct umount_command *c, const struct ctl_mount
 		       c->dir);
 }
 
+/* Until the daemon has heard us: a quick one could otherwise be gone before it reads the request. */
+static int watch(struct umount_command *c)
+{
+	char line[CTL_LINE_MAX];
+	int err = ctl_write(c->daemon.fd, c->force ? "abort" : "watch");
+
+	if (err >= 0)
+		err = ctl_read(&c->daemon, line, HEARD_MS);
+	return err < 0 && err != -ETIMEDOUT ? err : 0;
+}
+
 static int unmount_and_follow(struct umount_command *c, const struct ctl_mount *m)
 {
 	int err = ctl_connect(m, &c->daemon.fd, &c->pid);
 
 	if (err < 0)
 		return without_daemon(c, m, err);
-	err = ctl_write(c->daemon.fd, c->force ? "abort" : "watch");
+	err = watch(c);
 	if (err >= 0)
 		err = unmount(c);
 	if (err < 0)

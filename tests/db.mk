@@ -1,13 +1,13 @@
 check_PROGRAMS += tests/db_env tests/db_chain tests/db_crash tests/db_super
 tests_db_env_SOURCES = tests/db_env.c tests/db_fixture.h
-tests_db_env_LDADD = $(DB_LIBS)
+tests_db_env_LDADD = $(DB_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_db_env_SOURCES = dummy.cc
 tests_db_chain_SOURCES = tests/db_chain.c tests/db_fixture.h
-tests_db_chain_LDADD = $(DB_LIBS)
+tests_db_chain_LDADD = $(DB_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_db_chain_SOURCES = dummy.cc
 tests_db_crash_SOURCES = tests/db_crash.c tests/db_fixture.h
-tests_db_crash_LDADD = $(DB_LIBS)
+tests_db_crash_LDADD = $(DB_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_db_crash_SOURCES = dummy.cc
 tests_db_super_SOURCES = tests/db_super.c tests/db_fixture.h
-tests_db_super_LDADD = $(DB_LIBS)
+tests_db_super_LDADD = $(DB_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_db_super_SOURCES = dummy.cc

@@ -156,7 +156,7 @@ END_TEST
 
 /* ---- damage ---------------------------------------------------------------------------------- */
 
-enum record { INODE, SYMLINK, DENTRY, STORED, INLINED, TOTALS, SEGMENT, ORPHAN, RECORDS };
+enum record { INODE, SYMLINK, DENTRY, STORED, INLINED, TOTALS, SEGMENT, ORPHAN, XATTR, RECORDS };
 
 static void encode(enum record kind, struct buf *b)
 {
@@ -187,6 +187,9 @@ static void encode(enum record kind, struct buf *b)
 	case SEGMENT:
 		seg_encode(b, &(struct seg_record){ 5, 70000 });
 		break;
+	case XATTR:
+		xattr_encode(b, "value", 5);
+		break;
 	default:
 		orphan_encode(b, &(struct orphan_record){ false, 70000 });
 		break;
@@ -197,8 +200,10 @@ static void encode(enum record kind, struct buf *b)
 /* 0 or -L3_CORRUPT; what comes back is safe to use. */
 static int decode(enum record kind, const uint8_t *bytes, size_t len)
 {
+	const uint8_t *value;
 	struct orphan_record o;
 	struct seg_record s;
+	size_t value_len;
 	struct totals t;
 	struct dentry d;
 	struct extent e;
@@ -231,6 +236,11 @@ static int decode(enum record kind, const uint8_t *bytes, size_t len)
 		return totals_decode(bytes, len, &t);
 	case SEGMENT:
 		return seg_decode(bytes, len, &s);
+	case XATTR:
+		err = xattr_decode(bytes, len, &value, &value_len);
+		if (err == 0)
+			ck_assert(value + value_len <= bytes + len);
+		return err;
 	default:
 		return orphan_decode(bytes, len, &o);
 	}
@@ -298,6 +308,19 @@ START_TEST(a_record_of_an_unknown_version_is_refused)
 }
 END_TEST
 
+START_TEST(an_attribute_may_be_of_any_length_up_to_the_limit_but_has_a_version)
+{
+	uint8_t *record = calloc(1, FS_XATTR_SIZE_MAX + 2);
+
+	record[0] = 1;
+	ck_assert_int_eq(decode_copy(XATTR, record, 0), -L3_CORRUPT);
+	ck_assert_int_eq(decode_copy(XATTR, record, 1), 0);
+	ck_assert_int_eq(decode_copy(XATTR, record, FS_XATTR_SIZE_MAX + 1), 0);
+	ck_assert_int_eq(decode_copy(XATTR, record, FS_XATTR_SIZE_MAX + 2), -L3_CORRUPT);
+	free(record);
+}
+END_TEST
+
 START_TEST(an_extent_cannot_begin_before_the_file)
 {
 	struct buf b CLEANUP(buf_release) = BUF_INIT;
@@ -330,6 +353,7 @@ static const char *const golden[RECORDS] = {
 	[TOTALS] = "01e8078407b960",
 	[SEGMENT] = "0105f0a204",
 	[ORPHAN] = "0100f0a204",
+	[XATTR] = "0176616c7565",
 };
 
 START_TEST(records_of_version_1_have_the_bytes_that_they_always_had)
@@ -407,10 +431,11 @@ int main(void)
 	tcase_add_test(back, a_directory_entry_comes_back_as_it_was);
 	tcase_add_test(back, each_kind_of_extent_comes_back_as_it_was);
 	tcase_add_test(back, counters_come_back_as_they_were);
-	tcase_add_loop_test(damage, a_record_cut_short_is_refused, 0, RECORDS);
-	tcase_add_loop_test(damage, a_record_with_bytes_behind_it_is_refused, 0, RECORDS);
+	tcase_add_loop_test(damage, a_record_cut_short_is_refused, 0, XATTR);
+	tcase_add_loop_test(damage, a_record_with_bytes_behind_it_is_refused, 0, XATTR);
 	tcase_add_loop_test(damage, a_record_with_any_byte_changed_does_no_harm, 0, RECORDS);
 	tcase_add_loop_test(damage, a_record_of_an_unknown_version_is_refused, 0, RECORDS);
+	tcase_add_test(damage, an_attribute_may_be_of_any_length_up_to_the_limit_but_has_a_version);
 	tcase_add_test(damage, an_extent_cannot_begin_before_the_file);
 	tcase_add_test(version, records_of_version_1_have_the_bytes_that_they_always_had);
 	tcase_add_test(version, keys_are_what_they_always_were_and_sort_by_number);

@@ -170,6 +170,8 @@ struct orphan_record {
 };
 void orphan_encode(struct buf *out, const struct orphan_record *o);
 int orphan_decode(const void *data, size_t len, struct orphan_record *ret);
+void xattr_encode(struct buf *out, const void *value, size_t len);
+int xattr_decode(const void *data, size_t len, const uint8_t **ret_value, size_t *ret_len);
 
 /* ---- inodes in memory (icache.c) -------------------------------------------------------------------- */
 

@@ -367,3 +367,25 @@ int orphan_decode(const void *data, size_t len, struct orphan_record *ret)
 	*ret = o;
 	return 0;
 }
+
+void xattr_encode(struct buf *out, const void *value, size_t len)
+{
+	buf_u8(out, RECORD_VERSION);
+	buf_add(out, value, len);
+}
+
+int xattr_decode(const void *data, size_t len, const uint8_t **ret_value, size_t *ret_len)
+{
+	const uint8_t *value;
+	struct rd r;
+	int err;
+
+	begin(&r, data, len);
+	value = rd_take(&r, rd_left(&r));
+	err = finish(&r, len <= FS_XATTR_SIZE_MAX + 1, "extended attribute", 0);
+	if (err < 0)
+		return err;
+	*ret_value = value;
+	*ret_len = len - 1;
+	return 0;
+}

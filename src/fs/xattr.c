@@ -10,16 +10,25 @@
 #include <sys/xattr.h>
 
 #define LIST_MAX 65536 /* what listxattr(2) can return */
-#define XATTR_KEY_BYTES 9
 
 int xattr_read(struct fs *fs, uint64_t ino, const char *name, struct buf *out)
 {
+	struct buf record CLEANUP(buf_release) = BUF_INIT;
+	const uint8_t *value;
 	struct key k;
+	size_t len;
 	int err;
 
 	key_xattr(&k, ino, name);
-	err = db_value(fs, &k, out);
-	return err == -ENOENT ? -ENODATA : err;
+	err = db_value(fs, &k, &record);
+	if (err == -ENOENT)
+		return -ENODATA;
+	if (err >= 0)
+		err = xattr_decode(record.data, record.len, &value, &len);
+	if (err < 0)
+		return err;
+	buf_add(out, value, len);
+	return buf_error(out);
 }
 
 void xattr_warm(struct fs *fs, struct inode *i, const char *name)
@@ -36,10 +45,12 @@ void xattr_warm(struct fs *fs, struct inode *i, const char *name)
 
 void xattr_put(struct txn *t, struct inode *i, const char *name, const struct buf *value)
 {
+	struct buf record CLEANUP(buf_release) = BUF_INIT;
 	struct key k;
 
 	key_xattr(&k, i->ino, name);
-	txn_put(t, &k, value);
+	xattr_encode(&record, value->data, value->len);
+	txn_put(t, &k, &record);
 }
 
 static void xattr_delete(struct txn *t, const struct inode *i, const char *name)

@@ -144,6 +144,11 @@ int mountpoint_check_fuse(void)
 		return err_note(-ENODEV, "/dev/fuse is missing: load the module (modprobe fuse), "
 					 "or give the container "
 					 "/dev/fuse and CAP_SYS_ADMIN");
+	if (access("/dev/fuse", R_OK | W_OK) < 0)
+		return err_note(
+			-EACCES,
+			"you may not use /dev/fuse (%s); root can allow it: chmod 666 /dev/fuse",
+			err_text(-errno));
 	if (geteuid() != 0 && !in_path("fusermount3"))
 		return err_note(-ENOENT, "fusermount3 is missing, which mounts for users other "
 					 "than root: install the "

@@ -37,9 +37,10 @@ struct session {
 /* ---- libfuse's messages
  * --------------------------------------------------------------------------------------- */
 
-static _Thread_local char last_message[256];
+static char last_message[256];
+static bool serving; /* atomic */
 
-/* What it says at mounting becomes our error's note; anything else goes to the log. */
+/* What it says when mounting fails becomes our error's note; anything later goes to the log. */
 static void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list ap)
 {
 	char line[1024];
@@ -50,9 +51,10 @@ static void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list ap)
 
 	(void)vsnprintf(line, sizeof(line), fmt, ap);
 	line[strcspn(line, "\n")] = '\0';
-	if (ours == LOG_L_ERROR)
+	if (ours == LOG_L_ERROR && !__atomic_load_n(&serving, __ATOMIC_RELAXED))
 		(void)snprintf(last_message, sizeof(last_message), "%.255s", line);
-	log_line(ours == LOG_L_ERROR ? LOG_L_WARN : ours, "%s", line);
+	else
+		log_line(ours, "%s", line);
 }
 
 /* ---- mounting
@@ -90,9 +92,12 @@ int session_mount(struct session *s)
 	struct ctl_mount m;
 
 	if (fuse_session_mount(s->fuse, s->request->dir) != 0)
-		return err_note(-EPERM, "the kernel or fusermount3 refuses to mount: %s",
-				*last_message ? last_message : "(no reason given)");
+		return *last_message
+			       ? err_note(-EPERM, "the kernel refuses to mount: %s", last_message)
+			       : err_note(-EPERM,
+					  "fusermount3 refuses to mount, for the reason above");
 	s->mounted = true;
+	__atomic_store_n(&serving, true, __ATOMIC_RELAXED);
 	if (ctl_mount_at(s->request->dir, &m) >= 0) {
 		s->dev_major = m.major;
 		s->dev_minor = m.minor;

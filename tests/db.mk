@@ -1,4 +1,4 @@
-check_PROGRAMS += tests/db_env tests/db_chain tests/db_crash tests/db_super
+check_PROGRAMS += tests/db_env tests/db_chain tests/db_crash tests/db_super tests/db_gc tests/db_format
 tests_db_env_SOURCES = tests/db_env.c tests/db_fixture.h
 tests_db_env_LDADD = $(DB_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_db_env_SOURCES = dummy.cc
@@ -11,3 +11,9 @@ nodist_EXTRA_tests_db_crash_SOURCES = dummy.cc
 tests_db_super_SOURCES = tests/db_super.c tests/db_fixture.h
 tests_db_super_LDADD = $(DB_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_db_super_SOURCES = dummy.cc
+tests_db_gc_SOURCES = tests/db_gc.c tests/db_fixture.h
+tests_db_gc_LDADD = $(DB_LIBS)
+nodist_EXTRA_tests_db_gc_SOURCES = dummy.cc
+tests_db_format_SOURCES = tests/db_format.c tests/db_fixture.h
+tests_db_format_LDADD = $(DB_LIBS)
+nodist_EXTRA_tests_db_format_SOURCES = dummy.cc

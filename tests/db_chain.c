@@ -28,8 +28,7 @@ static void make_database(unsigned n)
 	mount_close(&m);
 }
 
-/* ---- commits
- * ----------------------------------------------------------------------------------------- */
+/* ---- commits ---- */
 
 START_TEST(test_a_commit_is_one_put_and_a_needless_one_none)
 {
@@ -155,8 +154,7 @@ START_TEST(test_what_was_not_committed_is_not_there_after_a_crash)
 }
 END_TEST
 
-/* ---- hooks
- * ------------------------------------------------------------------------------------------- */
+/* ---- hooks ---- */
 
 struct owner {
 	struct mount *m;
@@ -348,8 +346,7 @@ START_TEST(test_parts_come_back_after_a_crash_until_a_checkpoint)
 }
 END_TEST
 
-/* ---- two writers
- * ------------------------------------------------------------------------------------- */
+/* ---- two writers ---- */
 
 START_TEST(test_a_writer_that_was_replaced_is_fenced_and_its_data_absent)
 {
@@ -687,8 +684,7 @@ START_TEST(test_a_cancelled_database_acknowledges_nothing)
 }
 END_TEST
 
-/* ---- what may be missing or bad
- * ----------------------------------------------------------------------- */
+/* ---- what may be missing or bad ---- */
 
 static void ck_refused(const char *naming)
 {
@@ -814,8 +810,7 @@ START_TEST(test_an_empty_chain_is_opened_by_mkfs_only)
 }
 END_TEST
 
-/* ---- costs
- * ------------------------------------------------------------------------------------------- */
+/* ---- costs ---- */
 
 START_TEST(test_opening_takes_few_requests)
 {
@@ -868,8 +863,7 @@ START_TEST(test_checkpoints_keep_the_chain_short)
 }
 END_TEST
 
-/* ---- deletion
- * ---------------------------------------------------------------------------------------- */
+/* ---- deletion ---- */
 
 static void pass(struct mount *m, uint64_t ms)
 {
@@ -953,8 +947,7 @@ static bool refers_to_kept(void *ctx, const char *key)
 	return strcmp(key, "data/kept") == 0;
 }
 
-/* ---- sweeping: on a folder, because there the age of objects can be set
- * ------------------------------- */
+/* ---- sweeping: on a folder, because there the age of objects can be set ---- */
 
 static char folder[64], folder_url[80];
 

@@ -36,8 +36,7 @@ static void compact(struct mount *m)
 	leveldb_compact_range(db_handle(m->db), NULL, 0, NULL, 0);
 }
 
-/* ---- contents
- * --------------------------------------------------------------------------------------- */
+/* ---- contents ---- */
 
 START_TEST(test_what_was_committed_is_there_after_reopening)
 {
@@ -179,8 +178,7 @@ START_TEST(test_every_table_that_is_listed_exists)
 }
 END_TEST
 
-/* ---- a store in trouble
- * ------------------------------------------------------------------------------- */
+/* ---- a store in trouble ---- */
 
 /* What happens to requests of one kind while it is armed. */
 struct trouble {

@@ -175,8 +175,7 @@ static inline void mount_close(struct mount *m)
 	mount_drop(m);
 }
 
-/* ---- contents
- * --------------------------------------------------------------------------------------- */
+/* ---- contents ---- */
 
 static inline int try_put(struct mount *m, const char *key, const char *value)
 {
@@ -263,8 +262,7 @@ static inline unsigned count_numbers(struct mount *m)
 	return n;
 }
 
-/* ---- the store
- * --------------------------------------------------------------------------------------- */
+/* ---- the store ---- */
 
 static inline uint64_t requests(struct mount *m, enum store_op op)
 {

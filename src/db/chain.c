@@ -29,8 +29,7 @@ void db_chain_release(struct chain *c)
 	pthread_mutex_destroy(&c->lock);
 }
 
-/* ---- failure
- * ---------------------------------------------------------------------------------------- */
+/* ---- failure ---- */
 
 /* chain.lock held */
 static void set_failed(struct chain *c, int err)
@@ -72,8 +71,7 @@ static void fail_loudly(struct chain *c, int err)
 		       err_text(err), c->note);
 }
 
-/* ---- leading
- * ---------------------------------------------------------------------------------------- */
+/* ---- leading ---- */
 
 /* The cut itself: what is written up to here belongs to it, and who comes later needs another.
  * After an error there is nothing in it, but it counts all the same for those who wait for it. */
@@ -134,8 +132,7 @@ static void lead(struct chain *c)
 		db_gc_settle(c->gc, number);
 }
 
-/* ---- waiting
- * ---------------------------------------------------------------------------------------- */
+/* ---- waiting ---- */
 
 /* chain.lock held */
 static uint64_t cut_needed(struct chain *c)

@@ -33,8 +33,7 @@ static void set_defaults(struct db_config *c)
 		c->clock = &clock_system;
 }
 
-/* ---- opening
- * ---------------------------------------------------------------------------------------- */
+/* ---- opening ---- */
 
 /* A database is made on purpose only, and only where there is none. */
 static int check_state(const struct db_config *c, const struct history *h)
@@ -66,6 +65,7 @@ static int load(struct db *db)
 	err = check_state(&db->config, &c->history);
 	if (!err && db_is_writable(db))
 		err = db_chain_fence(c, &lc);
+	db_history_measure(&c->history);
 	db->parts_unseen = c->history.parts != NULL;
 	return err;
 }
@@ -221,8 +221,7 @@ void db_cancel(struct db *db)
 		lease_cancel(db->config.lease);
 }
 
-/* ---- parts
- * ------------------------------------------------------------------------------------------- */
+/* ---- parts ---- */
 
 /* Was the beginning of this part's object among the parts before it? */
 static bool has_beginning(const struct kept_part *all, const struct kept_part *part)
@@ -254,8 +253,7 @@ int db_recovered_parts(struct db *db, db_part_fn fn, void *ctx)
 	return 0;
 }
 
-/* ---- commits
- * ----------------------------------------------------------------------------------------- */
+/* ---- commits ---- */
 
 static int check_writable(struct db *db)
 {
@@ -306,8 +304,7 @@ int db_discard(struct db *db, const char *key)
 	return err;
 }
 
-/* ---- the rest of the door
- * ---------------------------------------------------------------------------- */
+/* ---- the rest of the door ---- */
 
 leveldb_t *db_handle(struct db *db)
 {

@@ -31,8 +31,7 @@
 struct db;
 struct db_seal; /* a commit being put together, between before_seal and after_seal */
 
-/* ---- super: the object that makes a prefix a levels3 database
- * ------------------------------------ */
+/* ---- super: the object that makes a prefix a levels3 database ---- */
 
 enum super_state {
 	SUPER_FORMATTING = 0, /* mkfs under way or interrupted */
@@ -63,8 +62,7 @@ int super_create(struct store *s, struct super *super);
 /* FORMATTING → READY by if-match. */
 int super_finish(struct store *s, struct super *super);
 
-/* ---- the database
- * ---------------------------------------------------------------------------------- */
+/* ---- the database ---- */
 
 struct db_hooks { /* what the owner adds to commits; all optional */
 	/*
@@ -92,8 +90,10 @@ struct db_config {
 	uint64_t write_buffer_bytes; /* LevelDB's memtable: 16 MiB */
 	uint64_t block_cache_bytes;  /* 32 MiB */
 	uint64_t table_bytes;	     /* 4 MiB */
-	unsigned checkpoint_slots;   /* a checkpoint at the latest after so many slots: 128 */
-	uint64_t checkpoint_bytes;   /* or bytes of slots: 64 MiB */
+	/* A checkpoint after so many slots: 128. It is put off where it would cost much more than the
+	 * slots it replaces (small commits, a long log), but not beyond eight times as many, */
+	unsigned checkpoint_slots;
+	uint64_t checkpoint_bytes;   /* or bytes of slots: 64 MiB. */
 	uint64_t grace_ms;	     /* how long removed objects stay: 10 min */
 	unsigned upload_threads;     /* tables in parallel: 4 */
 	struct clock *clock;

@@ -58,8 +58,7 @@ const char *db_env_text(void)
 	return err_last_note();
 }
 
-/* ---- names
- * ------------------------------------------------------------------------------------------ */
+/* ---- names ---- */
 
 static bool has_suffix(const char *name, const char *suffix)
 {
@@ -95,8 +94,7 @@ static int base_name(const char *path, char out[FILE_NAME_LIMIT])
 	return 0;
 }
 
-/* ---- failure
- * ---------------------------------------------------------------------------------------- */
+/* ---- failure ---- */
 
 /* env.lock held */
 static void fail_locked(struct env *e, int err)
@@ -131,8 +129,7 @@ int db_env_failed(struct env *e)
 	return err;
 }
 
-/* ---- the ordered queue (env.lock held)
- * --------------------------------------------------------------- */
+/* ---- the ordered queue (env.lock held) ---- */
 
 /* A change that cannot be recorded must not be survived: the chain would tell another story. */
 static int queue_add(struct env *e, enum rec_type type, const char *name, struct vfile *file,
@@ -184,8 +181,7 @@ static bool removal_queued(const struct env *e, const char *name)
 	return false;
 }
 
-/* ---- writing
- * ---------------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 static int write_new(struct env *e, const char *name, struct env_write **ret)
 {
@@ -358,8 +354,7 @@ int db_env_publish_table(struct env *e, const char *name, struct vfile *f)
 	return err;
 }
 
-/* ---- reading
- * ---------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 /* A reference to the file behind a path. */
 static int find_file(struct env *e, const char *path, struct vfile **ret)
@@ -467,8 +462,7 @@ void db_env_rand_close(struct env_rand *r)
 	free(r);
 }
 
-/* ---- the directory
- * ---------------------------------------------------------------------------------- */
+/* ---- the directory ---- */
 
 bool db_env_exists(struct env *e, const char *path)
 {

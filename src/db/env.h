@@ -112,8 +112,7 @@ bool db_name_is_log(const char *name);
 /* pthread_create with all signals blocked in the new thread. */
 int db_thread_start(pthread_t *ret, void *(*run)(void *arg), void *arg);
 
-/* ---- between env.c and table.c
- * -------------------------------------------------------------------- */
+/* ---- between env.c and table.c ---- */
 
 /* Makes the finished table visible, records it and submits its upload. */
 int db_env_publish_table(struct env *e, const char *name, struct vfile *f);

@@ -20,8 +20,7 @@
 #define TABLE_WINDOW_SHIFT 19
 #define TABLE_SIZE_LIMIT ((uint64_t)1 << 36)
 
-/* ---- ropes: one writer; readers of a published length need no lock
- * -------------------------------- */
+/* ---- ropes: one writer; readers of a published length need no lock ---- */
 
 struct chunk;
 
@@ -48,8 +47,7 @@ size_t db_rope_next(const struct rope *r, struct rope_cursor *at, uint64_t end,
 /* Moves forward, or from the start again. */
 void db_rope_seek(const struct rope *r, struct rope_cursor *at, uint64_t pos);
 
-/* ---- tables
- * --------------------------------------------------------------------------------------- */
+/* ---- tables ---- */
 
 struct blob { /* bytes of a table that is not durable yet */
 	unsigned refs;
@@ -79,8 +77,7 @@ void db_table_window_range(const struct table *t, size_t window, uint64_t *ret_s
 /* Sizes the table and computes its sums from the whole object's bytes. */
 int db_table_measure(struct table *t, const struct buf *bytes);
 
-/* ---- files
- * ---------------------------------------------------------------------------------------- */
+/* ---- files ---- */
 
 struct vfile {
 	unsigned refs;

@@ -84,6 +84,28 @@ static int enter_slot(struct history *h, const struct slot_head *head, const cha
 	return err;
 }
 
+static uint64_t bytes_of(const struct entry *e)
+{
+	return e && !e->file->table ? e->len : 0;
+}
+
+void db_history_measure(struct history *h)
+{
+	struct entry *e, *tmp;
+
+	h->file_bytes = 0;
+	names_each (&h->names, e, tmp)
+		h->file_bytes += bytes_of(e);
+}
+
+/* What of the name that a record is about is in file_bytes, before it is applied and after. */
+static uint64_t counted(const struct history *h, const struct rec *r)
+{
+	uint64_t bytes = bytes_of(db_names_find(&h->names, r->name));
+
+	return r->type == REC_RENAME ? bytes + bytes_of(db_names_find(&h->names, r->to)) : bytes;
+}
+
 static int apply(struct names *n, const struct rec *r)
 {
 	struct entry *e;
@@ -114,8 +136,11 @@ void db_history_apply(struct history *h, const struct slot_head *head, const str
 {
 	int err = enter_slot(h, head, "our own slot");
 
-	for (; recs && !err; recs = recs->next)
+	for (; recs && !err; recs = recs->next) {
+		h->file_bytes -= counted(h, recs);
 		err = apply(&h->names, recs);
+		h->file_bytes += counted(h, recs);
+	}
 	if (err)
 		h->damaged = true;
 }

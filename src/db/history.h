@@ -28,6 +28,7 @@ struct history {
 	struct fence *fences; /* ascending */
 	size_t fence_count, fence_cap;
 	struct kept_part *parts, **parts_end;
+	uint64_t file_bytes; /* of files that are no tables: what a checkpoint costs */
 	bool damaged; /* out of memory while applying: no checkpoint may be made of it */
 };
 
@@ -41,6 +42,8 @@ int db_history_replay(struct history *h, const void *data, size_t len, const str
 /* Applies our own slot, which has become durable. */
 void db_history_apply(struct history *h, const struct slot_head *head, const struct rec *recs);
 
+/* Sets file_bytes, once replay is over; applying keeps it up to date. */
+void db_history_measure(struct history *h);
 int db_history_add_fence(struct history *h, uint64_t epoch, uint64_t slot);
 bool db_history_is_fence(const struct history *h, uint64_t slot);
 void db_history_drop_parts(struct history *h);

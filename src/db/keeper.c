@@ -16,6 +16,9 @@
 
 /* While the store refuses deletions or checkpoints, and as the longest sleep. */
 #define KEEPER_IDLE_MS 600000
+/* A checkpoint up to this size is never put off; others at most until so many times the slots. */
+#define CHEAP_BYTES MIB
+#define PUT_OFF_MAX 8
 
 void db_keeper_init(struct db *db)
 {
@@ -51,8 +54,7 @@ void db_keeper_activate(struct db *db)
 	pthread_mutex_unlock(&db->keeper.lock);
 }
 
-/* ---- checkpoints
- * ------------------------------------------------------------------------------------- */
+/* ---- checkpoints ---- */
 
 static uint64_t newest_checkpoint(const struct keeper *k)
 {
@@ -171,24 +173,34 @@ int db_keeper_checkpoint(struct db *db)
 	return err;
 }
 
+/* What is worth writing: the slots since hold half as much, or it is little, or it has been put off for
+ * long. Otherwise a stream of tiny commits would send a long log again and again. */
+static bool is_worthwhile(const struct chain *c, uint64_t slots_wanted)
+{
+	uint64_t cost = c->history.file_bytes;
+
+	return cost <= CHEAP_BYTES || c->bytes_since >= cost / 2 ||
+	       c->slots_since >= slots_wanted * PUT_OFF_MAX;
+}
+
 /* Due at half the limits if a log has just ended, because the state is small then. */
 static bool checkpoint_is_due(struct db *db)
 {
 	struct chain *c = &db->chain;
+	uint64_t slots = db->config.checkpoint_slots, bytes = db->config.checkpoint_bytes;
 	unsigned share;
 	bool due;
 
 	pthread_mutex_lock(&c->lock);
 	share = c->log_removed ? 2 : 1;
 	due = !c->failed && !db->parts_unseen &&
-	      (c->slots_since >= db->config.checkpoint_slots / share ||
-	       c->bytes_since >= db->config.checkpoint_bytes / share);
+	      ((c->slots_since >= slots / share && is_worthwhile(c, slots)) ||
+	       c->bytes_since >= bytes / share);
 	pthread_mutex_unlock(&c->lock);
 	return due;
 }
 
-/* ---- the thread
- * -------------------------------------------------------------------------------------- */
+/* ---- the thread ---- */
 
 static bool sweep_is_due(struct db *db, uint64_t *ret_wait_ms)
 {

@@ -60,8 +60,7 @@ static int read_checkpoint(struct attempt *a, uint64_t slot)
 	return db_checkpoint_decode(b.data, b.len, &a->c->fs, slot, key, a->h);
 }
 
-/* ---- slots in parallel
- * ------------------------------------------------------------------------------ */
+/* ---- slots in parallel ---- */
 
 struct fetch {
 	struct store *store;
@@ -152,8 +151,7 @@ static int replay_slots(struct attempt *a)
 	return err;
 }
 
-/* ---- the whole
- * ------------------------------------------------------------------------------------ */
+/* ---- the whole ---- */
 
 /* The newest checkpoint, or the one before if that is bad: the slots since are still there. */
 static int start_from_checkpoint(struct attempt *a, char bad[NOTE_LIMIT])
@@ -163,8 +161,10 @@ static int start_from_checkpoint(struct attempt *a, char bad[NOTE_LIMIT])
 	bad[0] = 0;
 	for (size_t i = 0; i < 2 && i < a->list.count; i++) {
 		err = read_checkpoint(a, a->list.slots[a->list.count - 1 - i]);
-		if (!err)
+		if (!err) {
+			a->list.count -= i; /* a bad one does not count among those to keep */
 			return 0;
+		}
 		db_history_release(a->h);
 		if (err != -L3_CORRUPT || a->missing)
 			return err;

@@ -59,8 +59,7 @@ void db_recs_free(struct rec *list)
 	}
 }
 
-/* ---- writing
- * --------------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 void db_out_init(struct out *o)
 {
@@ -248,8 +247,7 @@ int db_slot_encode(struct out *o, const struct slot_head *head, const struct uui
 	return db_out_finish(o, FRAME_SLOT, fs);
 }
 
-/* ---- reading
- * --------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 int db_slot_decode(const void *data, size_t len, const struct uuid *fs, uint64_t slot,
 		   const char *what, struct slot_head *ret, struct rd *ret_records)

@@ -63,8 +63,7 @@ struct slot_head {
 	uint8_t flags;
 };
 
-/* ---- writing: a frame of small own bytes and long foreign ones, ready for store_put
- * --------------- */
+/* ---- writing: a frame of small own bytes and long foreign ones, ready for store_put ---- */
 
 struct out_piece {
 	const void *data; /* NULL: of the head */
@@ -93,8 +92,7 @@ int db_slot_encode(struct out *o, const struct slot_head *head, const struct uui
 
 void db_table_encode(struct buf *b, const struct table *t);
 
-/* ---- reading
- * -------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 struct rec_view { /* points into the slot's bytes */
 	enum rec_type type;

@@ -15,8 +15,7 @@
 #define REFUSED_PAUSE_MS 200
 #define FENCE_TRIES 100000
 
-/* ---- what the owner adds
- * ----------------------------------------------------------------------------- */
+/* ---- what the owner adds ---- */
 
 static int grow(void **array, size_t count, size_t *cap, size_t size)
 {
@@ -65,8 +64,7 @@ void db_slot_seal_done(struct db_seal *s, int result)
 	memset(s, 0, sizeof(*s));
 }
 
-/* ---- judging a refusal
- * ------------------------------------------------------------------------------- */
+/* ---- judging a refusal ---- */
 
 static int say_fenced(struct chain *c, const char *key, uint64_t epoch)
 {
@@ -121,8 +119,7 @@ static int put_slot(struct chain *c, const struct slot_head *head, const struct 
 	return err_wrap(-L3_SERVER, "the store contradicts itself");
 }
 
-/* ---- sending
- * ----------------------------------------------------------------------------------------- */
+/* ---- sending ---- */
 
 /* What has been cut must get into a slot, so a lack of memory is waited out. */
 static int encode(struct chain *c, const struct slot_head *head, const struct rec *recs,
@@ -205,8 +202,7 @@ int db_slot_send(struct chain *c, const struct rec *recs, const struct db_seal *
 	return lease_wait(c->config->lease);
 }
 
-/* ---- the fence
- * --------------------------------------------------------------------------------------- */
+/* ---- the fence ---- */
 
 /* Our epoch must be above all in the chain: a lease object that was lost began again too low. */
 static int choose_epoch(struct chain *c)

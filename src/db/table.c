@@ -16,8 +16,7 @@
 #define RETRY_FIRST_MS 100
 #define RETRY_MAX_MS 5000
 
-/* ---- upload
- * ------------------------------------------------------------------------------------------ */
+/* ---- upload ---- */
 
 struct upload {
 	struct env *env;
@@ -101,8 +100,7 @@ int db_table_upload_submit(struct env *e, struct vfile *f)
 	return err_note(err, "no memory to upload a table");
 }
 
-/* ---- reading
- * ----------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 static struct blob *blob_of(struct env *e, struct table *t)
 {

@@ -20,8 +20,7 @@
 /* Servers behind one store need not agree on the time to the second. */
 #define SWEEP_SKEW_S 600
 
-/* ---- a batch of keys
- * --------------------------------------------------------------------------------- */
+/* ---- a batch of keys ---- */
 
 struct batch {
 	struct store *store;
@@ -62,8 +61,7 @@ static char *batch_next(struct batch *b)
 	return b->keys[b->count++];
 }
 
-/* ---- trimming
- * ---------------------------------------------------------------------------------------- */
+/* ---- trimming ---- */
 
 static bool is_fence(const struct checkpoint *c, uint64_t slot)
 {
@@ -173,8 +171,7 @@ int db_trim_run(struct db *db, const struct checkpoint *newest)
 	return err;
 }
 
-/* ---- sweeping
- * ---------------------------------------------------------------------------------------- */
+/* ---- sweeping ---- */
 
 struct horizon {	 /* objects written before both are old enough */
 	int64_t epoch_s; /* by the store's clock */

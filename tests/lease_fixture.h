@@ -36,6 +36,7 @@ struct fixture {
 	unsigned fault_times;	  /* ... so many times more */
 	void (*before_put)(void); /* once, before the next PUT has an effect */
 	unsigned lost_calls, warnings, waits;
+	pthread_t lost_thread; /* that made the call */
 	int stop_after_waits;
 };
 
@@ -109,6 +110,7 @@ static void fixture_notify(void *ctx, enum log_level level, const char *text)
 
 static void fixture_on_lost(void *ctx)
 {
+	fx.lost_thread = pthread_self();
 	__atomic_add_fetch(&fx.lost_calls, 1, __ATOMIC_SEQ_CST);
 }
 

@@ -458,6 +458,7 @@ START_TEST(the_thread_tells_what_the_chain_found_out)
 	ck_assert_int_eq(lease_start(l), 0);
 	lease_mark_lost(l);
 	wait_lost_call();
+	ck_assert(!pthread_equal(fx.lost_thread, pthread_self()));
 	check_is_lost(l);
 	lease_free(l);
 }

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -292,6 +293,30 @@ static int wait_for_child(int fd, pid_t pid)
 	return EXIT_SYSTEM;
 }
 
+/* Whatever the caller's shell had open (locks, pipes) must not stay open as long as the mount. */
+static int drop_inherited_files(int keep)
+{
+	const int ours = STDERR_FILENO + 1;
+
+	if (keep != ours && dup3(keep, ours, O_CLOEXEC) < 0)
+		return -errno;
+	(void)close_range(ours + 1, UINT_MAX, 0);
+	return ours;
+}
+
+/* Descriptors that the caller had closed would else be taken by files, and written to as if a
+ * terminal. */
+static void open_standard_files(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		(void)close(fd);
+}
+
 static int run_in_background(struct daemon_request *r)
 {
 	int fds[2];
@@ -300,8 +325,7 @@ static int run_in_background(struct daemon_request *r)
 	if (pipe2(fds, O_CLOEXEC) < 0 || (pid = fork()) < 0)
 		return say(EXIT_SYSTEM, err_text(-errno));
 	if (pid == 0) {
-		(void)close(fds[0]);
-		r->ready_fd = fds[1];
+		r->ready_fd = drop_inherited_files(fds[1]);
 		daemon_run(r);
 	}
 	(void)close(fds[1]);
@@ -340,6 +364,7 @@ static int run(int argc, char **argv, int (*parse)(struct command *c, int argc, 
 	struct command c = { 0 };
 	int code;
 
+	open_standard_files();
 	mount_options_init(&c.options);
 	code = parse(&c, argc, argv);
 	if (code == 0 && c.help)

@@ -5,7 +5,10 @@ check_PROGRAMS += \
 	tests/fs_random \
 	tests/fs_crash \
 	tests/fs_check \
-	tests/fs_reaper
+	tests/fs_reaper \
+	tests/fs_files \
+	tests/fs_flush \
+	tests/fs_clean
 tests_fs_keys_SOURCES = tests/fs_keys.c
 tests_fs_keys_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_keys_SOURCES = dummy.cc
@@ -27,3 +30,12 @@ nodist_EXTRA_tests_fs_check_SOURCES = dummy.cc
 tests_fs_reaper_SOURCES = tests/fs_reaper.c tests/fs_fixture.h
 tests_fs_reaper_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_reaper_SOURCES = dummy.cc
+tests_fs_files_SOURCES = tests/fs_files.c tests/fs_fixture.h
+tests_fs_files_LDADD = $(FS_LIBS)
+nodist_EXTRA_tests_fs_files_SOURCES = dummy.cc
+tests_fs_flush_SOURCES = tests/fs_flush.c tests/fs_fixture.h
+tests_fs_flush_LDADD = $(FS_LIBS)
+nodist_EXTRA_tests_fs_flush_SOURCES = dummy.cc
+tests_fs_clean_SOURCES = tests/fs_clean.c tests/fs_fixture.h
+tests_fs_clean_LDADD = $(FS_LIBS)
+nodist_EXTRA_tests_fs_clean_SOURCES = dummy.cc

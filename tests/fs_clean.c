@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The cleaner: space that nobody needs any more comes back, and nothing else does.
+ */
+#include "fs/bytes.h"
+#include "fs_fixture.h"
+
+#define URL "mem:fs-clean-tests"
+
+static void make_clean_fs(void)
+{
+	quiet_config();
+	config.segment_bytes = 1 * MIB;
+	config.compress = false;
+	config.grace_ms = 1;
+	store_mem_drop(URL);
+	must(fs_format(URL, &config), "format");
+	open_fs(URL);
+}
+
+static void fill(uint8_t *bytes, size_t len, uint64_t seed)
+{
+	uint64_t x = seed * 2654435761u + 1;
+
+	for (size_t n = 0; n < len; n++) {
+		x = x * 6364136223846793005u + 1442695040888963407u;
+		bytes[n] = (uint8_t)(x >> 56);
+	}
+}
+
+static void write_file(const char *name, size_t len, uint64_t seed)
+{
+	uint64_t ino = find(FS_ROOT_INO, name);
+	uint8_t *bytes = malloc(len);
+
+	fill(bytes, len, seed);
+	write_at(ino ? ino : make_file(FS_ROOT_INO, name), bytes, len, 0);
+	free(bytes);
+}
+
+static void check_file(const char *name, size_t len, uint64_t seed)
+{
+	uint8_t *bytes = malloc(len), *got = malloc(len + 1);
+
+	fill(bytes, len, seed);
+	ck_assert_uint_eq(read_at(find(FS_ROOT_INO, name), got, len + 1, 0), len);
+	ck_assert_msg(memcmp(got, bytes, len) == 0, "%s has other bytes", name);
+	free(bytes);
+	free(got);
+}
+
+static uint64_t stored(size_t *ret_objects)
+{
+	struct store_list list = STORE_LIST_INIT;
+	uint64_t bytes = 0;
+
+	must(store_list_all(fs->store, "data/", "", &list), "list");
+	for (size_t n = 0; n < list.count; n++)
+		bytes += list.entries[n].size_bytes;
+	if (ret_objects)
+		*ret_objects = list.count;
+	store_list_release(&list);
+	return bytes;
+}
+
+/* Whatever removal unlinked has gone, and everything is in the store. */
+static void calm(void)
+{
+	orphan_drain(fs);
+	must(fs_sync(fs), "sync");
+	must(db_checkpoint(fs->db), "checkpoint");
+}
+
+/* Until nothing is left to give up; then what was given up is deleted after the grace. */
+static void clean(void)
+{
+	struct timespec pause = { .tv_nsec = 5000000 };
+	struct db_stats stats;
+	int given;
+
+	do {
+		given = clean_pass(fs);
+		must(given, "clean");
+		calm();
+	} while (given > 0);
+	do {
+		test_sleep_ms(&test_clock, 1000);
+		(void)nanosleep(&pause, NULL);
+		must(db_commit(fs->db), "commit");
+		db_stats(fs->db, &stats);
+	} while (stats.discards_waiting > 0);
+}
+
+START_TEST(what_was_overwritten_is_deleted_from_the_store)
+{
+	make_clean_fs();
+	for (unsigned n = 0; n < 5; n++) {
+		write_file("file", 6 * MIB, n);
+		calm();
+	}
+	ck_assert_uint_gt(stored(NULL), 29 * MIB);
+	clean();
+	ck_assert_uint_lt(stored(NULL), 7 * MIB);
+	check_file("file", 6 * MIB, 4);
+	check_fs(true);
+	lose_machine(URL);
+	check_file("file", 6 * MIB, 4);
+	check_fs(true);
+	end_fs(URL);
+}
+END_TEST
+
+START_TEST(what_lives_among_dead_bytes_moves_and_stays_readable)
+{
+	enum { FILES = 120, BYTES = 100000 };
+	char name[16];
+
+	make_clean_fs();
+	for (unsigned n = 0; n < FILES; n++) {
+		(void)snprintf(name, sizeof(name), "f%u", n);
+		write_file(name, BYTES, n);
+	}
+	calm();
+	for (unsigned n = 0; n < FILES; n++) {
+		(void)snprintf(name, sizeof(name), "f%u", n);
+		if (n % 5)
+			must(fs_unlink(fs, FS_ROOT_INO, name), "unlink");
+	}
+	calm();
+	ck_assert_uint_gt(stored(NULL), FILES * BYTES);
+	clean();
+	ck_assert_uint_lt(stored(NULL), FILES * BYTES / 5 * 3 / 2);
+	for (int crashed = 0; crashed < 2; crashed++) {
+		for (unsigned n = 0; n < FILES; n += 5) {
+			(void)snprintf(name, sizeof(name), "f%u", n);
+			check_file(name, BYTES, n);
+		}
+		check_fs(true);
+		lose_machine(URL);
+	}
+	end_fs(URL);
+}
+END_TEST
+
+START_TEST(parts_of_extents_move_without_what_was_overwritten)
+{
+	uint8_t page[4096];
+	uint8_t *want = malloc(2 * MIB);
+	uint64_t ino;
+
+	make_clean_fs();
+	write_file("file", 2 * MIB, 1);
+	fill(want, 2 * MIB, 1);
+	ino = find(FS_ROOT_INO, "file");
+	calm();
+	for (unsigned n = 0; n < 2 * MIB / sizeof(page); n++) {
+		if (n % 8 == 3)
+			continue;
+		fill(page, sizeof(page), 1000 + n);
+		memcpy(want + n * sizeof(page), page, sizeof(page));
+		write_at(ino, page, sizeof(page), n * sizeof(page));
+	}
+	calm();
+	clean();
+	for (int crashed = 0; crashed < 2; crashed++) {
+		uint8_t *got = malloc(2 * MIB);
+
+		ck_assert_uint_eq(read_at(ino, got, 2 * MIB, 0), 2 * MIB);
+		ck_assert(memcmp(got, want, 2 * MIB) == 0);
+		free(got);
+		check_fs(true);
+		lose_machine(URL);
+	}
+	free(want);
+	end_fs(URL);
+}
+END_TEST
+
+START_TEST(many_tiny_segments_become_few_and_small_pieces_of_a_file_one)
+{
+	enum { PIECES = 80, BYTES = 1000 };
+	uint8_t *want = malloc(PIECES * BYTES), *got = malloc(PIECES * BYTES);
+	uint64_t ino, before;
+	size_t objects;
+
+	make_clean_fs();
+	ino = make_file(FS_ROOT_INO, "log");
+	fill(want, PIECES * BYTES, 9);
+	for (unsigned n = 0; n < PIECES; n++) {
+		write_at(ino, want + n * BYTES, BYTES, n * BYTES);
+		calm();
+	}
+	(void)stored(&objects);
+	ck_assert_uint_ge(objects, PIECES);
+	before = check_fs(true).extents;
+	ck_assert_uint_eq(before, PIECES);
+	clean();
+	(void)stored(&objects);
+	ck_assert_uint_le(objects, 2);
+	ck_assert_uint_eq(check_fs(true).extents, 1);
+	ck_assert_uint_eq(read_at(ino, got, PIECES * BYTES, 0), PIECES * BYTES);
+	ck_assert_mem_eq(got, want, PIECES * BYTES);
+	free(want);
+	free(got);
+	end_fs(URL);
+}
+END_TEST
+
+/* Packs what the file has into the open stream segment. */
+static void pack_now(struct inode *i)
+{
+	pthread_mutex_lock(&i->lock);
+	must(flush_freeze(fs, i), "freeze");
+	flush_submit(fs, i);
+	pthread_mutex_unlock(&i->lock);
+	pool_drain(fs->workers);
+}
+
+static void set_trimming(struct inode *i, bool trimming)
+{
+	pthread_mutex_lock(&i->lock);
+	i->trimming = trimming;
+	i->trim_from = 0;
+	pthread_mutex_unlock(&i->lock);
+}
+
+START_TEST(a_segment_with_bytes_still_to_come_is_kept)
+{
+	struct inode *late, *gone;
+	uint64_t segment;
+
+	make_clean_fs();
+	write_file("late", 300000, 2);
+	write_file("gone", 300000, 1);
+	must(inode_get(fs, find(FS_ROOT_INO, "late"), &late), "inode");
+	must(inode_get(fs, find(FS_ROOT_INO, "gone"), &gone), "inode");
+	set_trimming(late, true); /* what it has packed must wait with entering */
+	pack_now(late);
+	pack_now(gone);
+	segment = late->frozen->packed.at[0].ref.segment;
+	data_push_stream(fs->data);
+	must(data_wait(fs->data, segment), "upload");
+	must(fs_fsync(fs, gone->ino), "fsync");
+	inode_put(fs, gone);
+	must(fs_unlink(fs, FS_ROOT_INO, "gone"), "unlink");
+	orphan_drain(fs);
+	ck_assert_int_eq(clean_pass(fs), 0);
+	ck_assert(pending_has(fs, segment));
+	set_trimming(late, false);
+	inode_put(fs, late);
+	clean();
+	lose_machine(URL);
+	check_file("late", 300000, 2);
+	check_fs(true);
+	end_fs(URL);
+}
+END_TEST
+
+START_TEST(cleaning_what_is_clean_does_nothing)
+{
+	struct fs_status before, after;
+
+	make_clean_fs();
+	write_file("file", 3 * MIB, 1);
+	calm();
+	fs_status(fs, &before);
+	ck_assert_int_eq(clean_pass(fs), 0);
+	must(fs_sync(fs), "sync");
+	fs_status(fs, &after);
+	ck_assert_uint_eq(after.requests.requests[STORE_OP_PUT],
+			  before.requests.requests[STORE_OP_PUT]);
+	ck_assert_uint_eq(after.slot, before.slot);
+	end_fs(URL);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("cleaning");
+	TCase *c = tcase_create("clean");
+
+	tcase_set_timeout(c, TEST_TIMEOUT_S);
+	tcase_add_test(c, what_was_overwritten_is_deleted_from_the_store);
+	tcase_add_test(c, what_lives_among_dead_bytes_moves_and_stays_readable);
+	tcase_add_test(c, parts_of_extents_move_without_what_was_overwritten);
+	tcase_add_test(c, many_tiny_segments_become_few_and_small_pieces_of_a_file_one);
+	tcase_add_test(c, a_segment_with_bytes_still_to_come_is_kept);
+	tcase_add_test(c, cleaning_what_is_clean_does_nothing);
+	suite_add_tcase(s, c);
+	return run_suite(s);
+}

@@ -130,11 +130,12 @@ static bool serve(struct control *c, int fd)
 			daemon_abort(c->daemon);
 		return kept;
 	}
-	if (strcmp(line, "mountpoint") == 0)
+	if (strcmp(line, "mountpoint") == 0 ||
+	    (strcmp(line, "serving") == 0 && daemon_state(c->daemon) != DAEMON_CLOSING))
 		(void)ctl_write(fd, "%s", daemon_request(c->daemon)->dir);
 	else if (strcmp(line, "status") == 0)
 		say_status(c->daemon, fd);
-	else
+	else if (strcmp(line, "serving") != 0)
 		(void)ctl_write(fd, "s error unknown request");
 	return false;
 }

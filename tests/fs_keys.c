@@ -249,9 +249,10 @@ static int decode(enum record kind, const uint8_t *bytes, size_t len)
 /* A copy of exactly the length, so that the sanitizer sees a read behind the end. */
 static int decode_copy(enum record kind, const uint8_t *bytes, size_t len)
 {
-	uint8_t *copy = malloc(len ? len : 1);
+	uint8_t *copy = calloc(1, len ? len : 1);
 	int err;
 
+	ck_assert_ptr_nonnull(copy);
 	memcpy(copy, bytes, len);
 	err = decode(kind, copy, len);
 	free(copy);

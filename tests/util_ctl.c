@@ -4,6 +4,7 @@
 
 #include <check.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,38 +81,76 @@ START_TEST(writing_to_one_who_left_is_an_error_and_no_signal)
 }
 END_TEST
 
+struct fake { /* a daemon that answers "serving" with `dir`, or not at all if it is NULL */
+	int listener;
+	const char *dir;
+};
+
+static void *fake_daemon(void *arg)
+{
+	const struct fake *f = arg;
+	int fd;
+
+	while (ctl_accept(f->listener, &fd) == 0) {
+		struct ctl_reader r = { .fd = fd };
+		char line[CTL_LINE_MAX];
+
+		if (ctl_read(&r, line, 5000) > 0 && strcmp(line, "serving") == 0 && f->dir)
+			(void)ctl_write(fd, "%s", f->dir);
+		(void)close(fd);
+	}
+	return NULL;
+}
+
+/* Ends with the test's process. */
+static void start_fake(struct fake *f, const struct ctl_mount *m)
+{
+	pthread_t thread;
+
+	ck_assert_int_eq(ctl_listen(m->major, m->minor, &f->listener), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, fake_daemon, f), 0);
+	(void)pthread_detach(thread);
+}
+
 START_TEST(a_daemon_is_found_by_the_device_of_its_mount_only)
 {
+	static struct fake f = { .dir = "/somewhere" };
 	struct ctl_mount m = { .major = MAJOR, .minor = (unsigned)getpid(), .owner = geteuid() };
-	int listener, client = -1, server = -1;
+	int client = -1;
 	pid_t pid = 0;
 
 	ck_assert_int_eq(ctl_connect(&m, &client, &pid), -ENOENT);
-	ck_assert_int_eq(ctl_listen(m.major, m.minor, &listener), 0);
+	start_fake(&f, &m);
 	ck_assert_int_eq(ctl_connect(&m, &client, &pid), 0);
 	ck_assert_int_eq(pid, getpid());
-	ck_assert_int_eq(ctl_accept(listener, &server), 0);
 	(void)close(client);
-	(void)close(server);
 	m.minor++;
 	ck_assert_int_eq(ctl_connect(&m, &client, &pid), -ENOENT);
-	(void)close(listener);
+}
+END_TEST
+
+START_TEST(a_daemon_whose_mount_is_gone_is_not_taken_for_the_next_with_its_device)
+{
+	static struct fake f = { .dir = NULL };
+	struct ctl_mount m = { .major = MAJOR, .minor = (unsigned)getpid(), .owner = geteuid() };
+	int client = -1;
+
+	start_fake(&f, &m);
+	ck_assert_int_eq(ctl_connect(&m, &client, NULL), -ENOENT);
 }
 END_TEST
 
 START_TEST(a_socket_of_somebody_who_did_not_mount_is_not_believed)
 {
+	static struct fake f = { .dir = "/somewhere" };
 	struct ctl_mount m = { .major = MAJOR,
 			       .minor = (unsigned)getpid(),
 			       .owner = geteuid() + 1 };
-	int listener, client = -1;
+	int client = -1;
 
-	ck_assert_int_eq(ctl_listen(m.major, m.minor, &listener), 0);
+	start_fake(&f, &m);
 	/* Root's word counts for every mount. */
 	ck_assert_int_eq(ctl_connect(&m, &client, NULL), geteuid() == 0 ? 0 : -EACCES);
-	if (client >= 0)
-		(void)close(client);
-	(void)close(listener);
 }
 END_TEST
 
@@ -164,6 +203,8 @@ int main(void)
 	tcase_add_test(tc, a_line_without_end_is_refused_and_a_long_message_cut);
 	tcase_add_test(tc, writing_to_one_who_left_is_an_error_and_no_signal);
 	tcase_add_test(tc, a_daemon_is_found_by_the_device_of_its_mount_only);
+	tcase_add_test(tc,
+		       a_daemon_whose_mount_is_gone_is_not_taken_for_the_next_with_its_device);
 	tcase_add_test(tc, a_socket_of_somebody_who_did_not_mount_is_not_believed);
 	tcase_add_test(tc, the_mount_table_knows_proc_and_what_lies_in_it);
 	tcase_add_test(tc, a_path_is_made_absolute_without_touching_its_last_part);

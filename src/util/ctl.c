@@ -141,30 +141,44 @@ struct wanted {
 	bool denied;
 };
 
+/* Asks for a line; false if none comes. */
+static bool ask(const char *name, const uid_t *owner, const char *question, char out[CTL_LINE_MAX])
+{
+	struct ctl_reader r = { .fd = -1 };
+	bool answered;
+
+	if (connect_name(name, owner, &r.fd, NULL) < 0)
+		return false;
+	answered = ctl_write(r.fd, "%s", question) >= 0 && ctl_read(&r, out, ASK_MS) > 0;
+	(void)close(r.fd);
+	return answered;
+}
+
+/* A device number is given again as soon as its mount is gone, while that mount's daemon may still be
+ * storing: so it is asked whether it serves, and what. */
 static int attempt_mount(const char *name, void *ctx)
 {
 	struct wanted *w = ctx;
+	char line[CTL_LINE_MAX];
 	int err;
 
 	if (strncmp(name, w->prefix, strlen(w->prefix)) != 0)
 		return -ENOENT;
 	err = connect_name(name, w->owner, &w->fd, &w->pid);
 	w->denied = w->denied || err == -EACCES;
-	return err < 0 ? -ENOENT : 0;
+	if (err < 0)
+		return -ENOENT;
+	if (ask(name, w->owner, "serving", line) && (!w->dir || strcmp(line, w->dir) == 0))
+		return 0;
+	close_fd(&w->fd);
+	return -ENOENT;
 }
 
 static bool has_dir(const char *name, const char *dir)
 {
-	struct ctl_reader r = { .fd = -1 };
 	char line[CTL_LINE_MAX];
-	bool same;
 
-	if (connect_name(name, NULL, &r.fd, NULL) < 0)
-		return false;
-	same = ctl_write(r.fd, "mountpoint") >= 0 && ctl_read(&r, line, ASK_MS) > 0 &&
-	       strcmp(line, dir) == 0;
-	(void)close(r.fd);
-	return same;
+	return ask(name, NULL, "mountpoint", line) && strcmp(line, dir) == 0;
 }
 
 static int attempt_dir(const char *name, void *ctx)
@@ -189,10 +203,15 @@ static int found(int err, const struct wanted *w, int *ret_fd, pid_t *ret_pid)
 int ctl_connect(const struct ctl_mount *m, int *ret_fd, pid_t *ret_pid)
 {
 	char prefix[96];
-	struct wanted w = { .prefix = prefix, .owner = &m->owner, .fd = -1 };
+	struct wanted w = { .prefix = prefix, .dir = m->dir, .owner = &m->owner, .fd = -1 };
+	int err;
 
 	(void)snprintf(prefix, sizeof(prefix), NAME_PREFIX "%u:%u/", m->major, m->minor);
-	return found(each_name(attempt_mount, &w), &w, ret_fd, ret_pid);
+	err = each_name(attempt_mount, &w);
+	w.dir = NULL; /* moved, or seen through a bind mount */
+	if (err == -ENOENT)
+		err = each_name(attempt_mount, &w);
+	return found(err, &w, ret_fd, ret_pid);
 }
 
 int ctl_connect_by_dir(const char *dir, int *ret_fd, pid_t *ret_pid)

@@ -10,6 +10,7 @@
  * Protocol: the client sends one line, the daemon answers in lines (CTL_LINE_MAX bytes at most).
  *
  *	mountpoint	"DIR", then closes
+ *	serving		likewise, but says nothing once the mount is gone and the rest is being stored
  *	status		"n KEY NUMBER", "s KEY TEXT", "b KEY true|false" …, then closes
  *	watch		"mounted" or "closing", later "left BYTES" …, at the end "done 0" or "done
  *CODE TEXT"; closes when the process ends

@@ -7,7 +7,7 @@ worker() { # worker DB ID SECONDS LOG: inserts, logs each commit that SQLite ack
 import sqlite3, sys, time
 db, me, seconds, log = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
 c = sqlite3.connect(db, timeout=60, isolation_level=None)
-c.execute("PRAGMA synchronous=FULL")
+c.execute("PRAGMA synchronous=EXTRA")
 end, n = time.time() + seconds, 0
 with open(log, "a", buffering=1) as out:
     while time.time() < end:

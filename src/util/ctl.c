@@ -141,17 +141,19 @@ struct wanted {
 	bool denied;
 };
 
-/* Asks for a line; false if none comes. */
-static bool ask(const char *name, const uid_t *owner, const char *question, char out[CTL_LINE_MAX])
+/* Asks for a line on a connection of its own: a daemon serves one request a connection, and one
+ * connection after another. 0, -ENOENT if no answer comes, -EACCES. */
+static int ask(const char *name, const uid_t *owner, const char *question, char out[CTL_LINE_MAX])
 {
 	struct ctl_reader r = { .fd = -1 };
-	bool answered;
+	int err = connect_name(name, owner, &r.fd, NULL);
 
-	if (connect_name(name, owner, &r.fd, NULL) < 0)
-		return false;
-	answered = ctl_write(r.fd, "%s", question) >= 0 && ctl_read(&r, out, ASK_MS) > 0;
+	if (err < 0)
+		return err;
+	if (ctl_write(r.fd, "%s", question) < 0 || ctl_read(&r, out, ASK_MS) <= 0)
+		err = -ENOENT;
 	(void)close(r.fd);
-	return answered;
+	return err;
 }
 
 /* A device number is given again as soon as its mount is gone, while that mount's daemon may still be
@@ -164,21 +166,18 @@ static int attempt_mount(const char *name, void *ctx)
 
 	if (strncmp(name, w->prefix, strlen(w->prefix)) != 0)
 		return -ENOENT;
-	err = connect_name(name, w->owner, &w->fd, &w->pid);
+	err = ask(name, w->owner, "serving", line);
 	w->denied = w->denied || err == -EACCES;
-	if (err < 0)
+	if (err < 0 || (w->dir && strcmp(line, w->dir) != 0))
 		return -ENOENT;
-	if (ask(name, w->owner, "serving", line) && (!w->dir || strcmp(line, w->dir) == 0))
-		return 0;
-	close_fd(&w->fd);
-	return -ENOENT;
+	return connect_name(name, w->owner, &w->fd, &w->pid) < 0 ? -ENOENT : 0;
 }
 
 static bool has_dir(const char *name, const char *dir)
 {
 	char line[CTL_LINE_MAX];
 
-	return ask(name, NULL, "mountpoint", line) && strcmp(line, dir) == 0;
+	return ask(name, NULL, "mountpoint", line) == 0 && strcmp(line, dir) == 0;
 }
 
 static int attempt_dir(const char *name, void *ctx)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The stored forms of slots and checkpoints: version 1 stays as it is written here byte by byte, and
- * bytes that are not what was written are an error, never a crash. (Behind the door: db/history.h and
- * db/checkpoint.h.)
+ * bytes that are not what was written are an error, never a crash. (Behind the door: db/history.h
+ * and db/checkpoint.h.)
  */
 #include "db/checkpoint.h"
 #include "db/history.h"

@@ -159,19 +159,42 @@ void db_env_release(struct env *e)
 	pthread_mutex_destroy(&e->lock);
 }
 
+/* Any table up to that one still on its way? Those that are have their record in the queue. */
+static bool uploads_lag(const struct env *e, uint64_t upto)
+{
+	for (const struct rec *r = e->queue; r; r = r->next)
+		if (r->type == REC_TABLE && !r->file->table->uploaded &&
+		    r->file->table->made <= upto)
+			return true;
+	return false;
+}
+
 int db_env_wait_uploads(struct env *e)
 {
+	bool lag = true;
+	uint64_t upto;
 	int err = 0;
 
 	pthread_mutex_lock(&e->lock);
-	while (e->upload_bytes > 0 && !e->failed && !e->closing)
+	upto = e->tables_made;
+	while ((lag = uploads_lag(e, upto)) && !e->failed && !e->closing)
 		pthread_cond_wait(&e->changed, &e->lock);
 	if (e->failed)
 		err = err_note(e->failed, "%s", e->failed_note);
-	else if (e->upload_bytes > 0)
+	else if (lag)
 		err = err_note(-ECANCELED, "shutting down");
 	pthread_mutex_unlock(&e->lock);
 	return err;
+}
+
+uint64_t db_env_upload_bytes(struct env *e)
+{
+	uint64_t n;
+
+	pthread_mutex_lock(&e->lock);
+	n = e->upload_bytes;
+	pthread_mutex_unlock(&e->lock);
+	return n;
 }
 
 void db_env_count(struct env *e, uint64_t *ret_tables, uint64_t *ret_table_bytes,

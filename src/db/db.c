@@ -385,6 +385,7 @@ void db_stats(struct db *db, struct db_stats *ret)
 		ret->checkpoint_slot = k->checkpoints.slots[k->checkpoints.count - 1];
 	pthread_mutex_unlock(&k->lock);
 	ret->pending_bytes = db_env_uncut_bytes(&db->env);
+	ret->upload_bytes = db_env_upload_bytes(&db->env);
 	db_env_count(&db->env, &ret->tables, &ret->table_bytes, &ret->log_bytes);
 	ret->discards_waiting = db_gc_count(&db->gc);
 }

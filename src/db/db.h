@@ -13,7 +13,9 @@
  *   - After any crash, what db_open finds is a prefix of what was written, ending at a slot's
  *     border (a *cut*), not before the last acknowledged commit.
  *   - Writes to LevelDB never wait for the network (nobody uses leveldb's sync=1); only commits do.
- *     Tables are uploaded in the background; the slot that names one waits for it.
+ *     Tables are uploaded in the background and named by a slot after that; commits do not wait for
+ *     them, because until then the chain has the logs that they were made of (env.h). Only when
+ *     uploads fall far behind does LevelDB's own stalling of writers set in.
  *   - One commit = one PUT on the critical path; callers that arrive while one is under way share
  *     the next (group commit).
  *
@@ -165,6 +167,7 @@ struct db_stats {
 	uint64_t pending_bytes;	 /* of logs, in no cut yet */
 	uint64_t log_bytes;	 /* of LevelDB's present logs, in memory */
 	uint64_t tables, table_bytes, discards_waiting;
+	uint64_t upload_bytes; /* of tables, in memory until they are uploaded */
 	bool fenced;
 };
 void db_stats(struct db *db, struct db_stats *ret);

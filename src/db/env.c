@@ -342,6 +342,7 @@ int db_env_publish_table(struct env *e, const char *name, struct vfile *f)
 		err = queue_add(e, REC_TABLE, name, f, NULL);
 	if (!err && e->config.writable) {
 		e->upload_bytes += t->size;
+		t->made = ++e->tables_made;
 		err = db_table_upload_submit(e, db_vfile_get(f));
 		if (err)
 			fail_locked(e, err);

@@ -64,6 +64,7 @@ struct env {
 	struct vfile *dirty; /* logs with bytes to cut; the list holds references */
 	uint64_t uncut_bytes;
 	uint64_t upload_bytes; /* tables finished and not uploaded */
+	uint64_t tables_made;
 	int failed; /* the first fatal error; LevelDB gets it on every write from then on */
 	char failed_note[256];
 	bool closing;
@@ -96,9 +97,10 @@ bool db_env_is_dirty(struct env *e);
 /* Takes what a slot may carry now, in the order in which to apply it. -ENOMEM: nothing was taken.
  */
 int db_env_cut(struct env *e, struct rec **ret);
-/* Waits until no table waits for its upload. */
+/* Waits until the tables that LevelDB has finished by now are uploaded. */
 int db_env_wait_uploads(struct env *e);
 uint64_t db_env_uncut_bytes(struct env *e);
+uint64_t db_env_upload_bytes(struct env *e);
 void db_env_count(struct env *e, uint64_t *ret_tables, uint64_t *ret_table_bytes,
 		  uint64_t *ret_log_bytes);
 /* Adds every table that the directory or a record on its way to the chain refers to, under the name

@@ -66,6 +66,7 @@ struct table {
 	uint8_t *verified; /* per window: its bytes were seen to match (atomic) */
 	struct blob *blob; /* env's lock; NULL once only the object has them */
 	bool uploaded;	   /* env's lock */
+	uint64_t made;	   /* env's lock: the how-manieth of this env's */
 	char key[TABLE_KEY_LIMIT];
 };
 

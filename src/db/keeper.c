@@ -173,8 +173,8 @@ int db_keeper_checkpoint(struct db *db)
 	return err;
 }
 
-/* What is worth writing: the slots since hold half as much, or it is little, or it has been put off for
- * long. Otherwise a stream of tiny commits would send a long log again and again. */
+/* What is worth writing: the slots since hold half as much, or it is little, or it has been put off
+ * for long. Otherwise a stream of tiny commits would send a long log again and again. */
 static bool is_worthwhile(const struct chain *c, uint64_t slots_wanted)
 {
 	uint64_t cost = c->history.file_bytes;

@@ -98,6 +98,8 @@ static void make_watched_fs(void)
 	must(fs_format(URL, &config), "format");
 	open_valve(0);
 	open_fs(URL);
+	/* Opening leaves a table on its way to the store; it must not be counted with what follows. */
+	must(db_checkpoint(fs->db), "checkpoint");
 }
 
 static void end_watched_fs(void)
@@ -499,9 +501,9 @@ static void check_log(const struct history *h, unsigned which, uint64_t at)
 		      (unsigned long long)h->logs[which]);
 	for (uint64_t n = 0; n < count; n++) {
 		make_record(want, which, n);
-		ck_assert_msg(memcmp(bytes + n * RECORD, want, RECORD) == 0,
-			      "lost at %llu: record %llu of log %u is wrong",
-			      (unsigned long long)at, (unsigned long long)n, which);
+		if (memcmp(bytes + n * RECORD, want, RECORD) != 0)
+			ck_abort_msg("lost at %llu: record %llu of log %u is wrong",
+				     (unsigned long long)at, (unsigned long long)n, which);
 	}
 	free(bytes);
 }

@@ -256,6 +256,67 @@ START_TEST(a_segment_with_bytes_still_to_come_is_kept)
 }
 END_TEST
 
+START_TEST(bytes_that_were_packed_and_cut_off_before_they_entered_come_back)
+{
+	struct fs_attr empty = { .size = 0 };
+	const struct extent_list *packed;
+	struct inode *i;
+	uint64_t last;
+
+	make_clean_fs();
+	write_file("file", 3 * MIB, 1);
+	must(inode_get(fs, find(FS_ROOT_INO, "file"), &i), "inode");
+	pack_now(i);
+	packed = &i->frozen->packed;
+	last = packed->at[packed->count - 1].ref.segment;
+	must(fs_setattr(fs, i->ino, &empty, FS_SET_SIZE, NULL), "truncate");
+	inode_put(fs, i);
+	must(data_wait(fs->data, last), "upload");
+	calm();
+	ck_assert_uint_gt(stored(NULL), 2 * MIB);
+	clean();
+	ck_assert_uint_eq(stored(NULL), 0);
+	check_fs(true);
+	end_fs(URL);
+}
+END_TEST
+
+START_TEST(what_is_overwritten_or_removed_while_it_moves_stays_so)
+{
+	uint8_t *want = malloc(900000), *got = malloc(900000);
+	struct mover *m;
+	uint64_t ino;
+	size_t objects;
+
+	make_clean_fs();
+	write_file("file", 900000, 1);
+	write_file("gone", 100000, 2);
+	calm();
+	(void)stored(&objects);
+	ck_assert_uint_eq(objects, 1);
+	ino = find(FS_ROOT_INO, "file");
+	m = mover_new(fs);
+	must(mover_add(m, db_epoch(fs->db) << 32 | 1), "move");
+	fill(want, 900000, 1);
+	fill(want + 300000, 200000, 3);
+	write_at(ino, want + 300000, 200000, 300000);
+	must(fs_fsync(fs, ino), "fsync");
+	must(fs_unlink(fs, FS_ROOT_INO, "gone"), "unlink");
+	orphan_drain(fs);
+	must(mover_finish(m), "move");
+	mover_free(m);
+	calm();
+	clean();
+	lose_machine(URL);
+	ck_assert_uint_eq(read_at(ino, got, 900000, 0), 900000);
+	ck_assert(memcmp(got, want, 900000) == 0);
+	check_fs(true);
+	free(want);
+	free(got);
+	end_fs(URL);
+}
+END_TEST
+
 START_TEST(cleaning_what_is_clean_does_nothing)
 {
 	struct fs_status before, after;
@@ -285,6 +346,8 @@ int main(void)
 	tcase_add_test(c, parts_of_extents_move_without_what_was_overwritten);
 	tcase_add_test(c, many_tiny_segments_become_few_and_small_pieces_of_a_file_one);
 	tcase_add_test(c, a_segment_with_bytes_still_to_come_is_kept);
+	tcase_add_test(c, bytes_that_were_packed_and_cut_off_before_they_entered_come_back);
+	tcase_add_test(c, what_is_overwritten_or_removed_while_it_moves_stays_so);
 	tcase_add_test(c, cleaning_what_is_clean_does_nothing);
 	suite_add_tcase(s, c);
 	return run_suite(s);

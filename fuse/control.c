@@ -22,8 +22,7 @@ struct control {
 	size_t watcher_count;
 };
 
-/* ---- status
- * ---------------------------------------------------------------------------------------------- */
+/* ---- status ---- */
 
 static void say_number(int fd, const char *key, uint64_t value)
 {
@@ -96,8 +95,7 @@ static void say_status(struct daemon *d, int fd)
 		say_number(fd, "dirty_bytes", daemon_bytes_left(d));
 }
 
-/* ---- requests
- * ---------------------------------------------------------------------------------------------- */
+/* ---- requests ---- */
 
 /* False when there are too many. */
 static bool add_watcher(struct control *c, int fd)
@@ -156,9 +154,7 @@ static void *control_thread(void *arg)
 	return NULL;
 }
 
-/* ---- life
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- life ---- */
 
 static void control_free(struct control *c)
 {

@@ -37,9 +37,7 @@ struct daemon {
 	int ready_fd;
 };
 
-/* ---- log
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- log ---- */
 
 static void sink(void *ctx, enum log_level level, const char *line)
 {
@@ -74,8 +72,7 @@ static int on_lease_wait(void *ctx, const struct lease_holder *holder, uint64_t 
 	return 0;
 }
 
-/* ---- the parent
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the parent ---- */
 
 /* Who started us waits for this. Once. */
 static void tell_parent(struct daemon *d, int code)
@@ -117,8 +114,7 @@ static void on_ready(void *ctx)
 	tell_parent(d, 0);
 }
 
-/* ---- what the control socket asks
- * --------------------------------------------------------------------------- */
+/* ---- what the control socket asks ---- */
 
 enum daemon_state daemon_state(struct daemon *d)
 {
@@ -182,9 +178,7 @@ void daemon_abort(struct daemon *d)
 	log_line(LOG_L_WARN, "told to give up what is not stored yet");
 }
 
-/* ---- signals
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- signals ---- */
 
 static void daemon_signals(sigset_t *ret)
 {
@@ -261,8 +255,7 @@ static int take_signals(struct daemon *d)
 	return 0;
 }
 
-/* ---- opening and closing
- * ---------------------------------------------------------------------------------------- */
+/* ---- opening and closing ---- */
 
 /* Every cached object may be an open file. */
 static void raise_file_limit(void)

@@ -34,8 +34,7 @@ struct daemon_request {
 /* Does not return: the process ends with the exit code. */
 noreturn void daemon_run(const struct daemon_request *r);
 
-/* ---- for the control socket
- * ---------------------------------------------------------------------------- */
+/* ---- for the control socket ---- */
 
 enum daemon_state { DAEMON_OPENING, DAEMON_MOUNTED, DAEMON_CLOSING };
 

@@ -36,9 +36,7 @@ static int say_note(int code, int err)
 	return say(code, *err_last_note() ? err_last_note() : err_text(err));
 }
 
-/* ---- help
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- help ---- */
 
 static void list_options(FILE *out, const struct fs_option_info *list)
 {
@@ -75,9 +73,7 @@ void mount_help(FILE *out)
 		    out);
 }
 
-/* ---- arguments
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- arguments ---- */
 
 static int add_options(struct command *c, const char *list)
 {
@@ -175,8 +171,7 @@ static int parse_helper(struct command *c, int argc, char **argv)
 	return code ? code : take_operands(c, argc, argv);
 }
 
-/* ---- the cache folder
- * --------------------------------------------------------------------------------------------- */
+/* ---- the cache folder ---- */
 
 static int default_cache_dir(char out[PATH_MAX])
 {
@@ -222,9 +217,7 @@ static int settle_cache_dir(struct mount_options *o)
 	return err;
 }
 
-/* ---- remount
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- remount ---- */
 
 /* True if the daemon itself was mounted read-only. */
 static bool serves_read_only(const struct ctl_mount *m)
@@ -267,9 +260,7 @@ static int remount(const struct command *c)
 	return 0;
 }
 
-/* ---- mounting
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- mounting ---- */
 
 /* The child's answer; without one it died. */
 static int wait_for_child(int fd, pid_t pid)

@@ -10,8 +10,7 @@
 #define BACKGROUND_REQUESTS 64	    /* readahead and asynchronous direct I/O in flight */
 #define STAT_BLOCK_BYTES (128 * 1024)
 
-/* ---- the connection
- * ---------------------------------------------------------------------------------- */
+/* ---- the connection ---- */
 
 static void want(struct fuse_conn_info *conn, unsigned capability)
 {
@@ -112,8 +111,7 @@ const struct fuse_lowlevel_ops ops_table = {
 #endif
 };
 
-/* ---- replies
- * ------------------------------------------------------------------------------------------ */
+/* ---- replies ---- */
 
 static struct ops_ctx *context(fuse_req_t req)
 {
@@ -199,8 +197,7 @@ void ops_reply_changed(fuse_req_t req, int err, uint64_t dir)
 	ops_reply_err(req, ops_settle(req, err, dir));
 }
 
-/* ---- set-user-ID
- * --------------------------------------------------------------------------------------- */
+/* ---- set-user-ID ---- */
 
 bool ops_must_kill_suid(fuse_req_t req)
 {

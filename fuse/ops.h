@@ -35,8 +35,7 @@ extern const struct fuse_lowlevel_ops ops_table;
  */
 #define OPS_TIMEOUT_S 86400.0
 
-/* ---- for the operations
- * ----------------------------------------------------------------------------- */
+/* ---- for the operations ---- */
 
 struct fs *ops_fs(fuse_req_t req);
 /* err 0 or any code of ours. Trouble with the store (EIO) is logged, at most once a second. */
@@ -54,8 +53,7 @@ bool ops_must_kill_suid(fuse_req_t req);
 /* Takes them away, if so and if there are any. */
 int ops_kill_suid(fuse_req_t req, uint64_t ino);
 
-/* ---- wait.c
- * ----------------------------------------------------------------------------------------- */
+/* ---- wait.c ---- */
 
 /*
  * A request that may wait for the store for long is bracketed by these. Meanwhile, if its process
@@ -75,8 +73,7 @@ void wait_begin(struct wait *w, fuse_req_t req);
 /* False: it was answered meanwhile, and req is gone. */
 bool wait_end(struct wait *w) MUST_CHECK;
 
-/* ---- the operations
- * ---------------------------------------------------------------------------------- */
+/* ---- the operations ---- */
 
 void op_lookup(fuse_req_t req, fuse_ino_t dir, const char *name);
 void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup);

@@ -109,8 +109,7 @@ void op_statfs(fuse_req_t req, fuse_ino_t ino)
 	(void)fuse_reply_statfs(req, &v);
 }
 
-/* ---- extended attributes
- * ------------------------------------------------------------------------------- */
+/* ---- extended attributes ---- */
 
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
 		 int flags)

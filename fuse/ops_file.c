@@ -94,9 +94,7 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	ops_reply_err(req, 0);
 }
 
-/* ---- bytes
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- bytes ---- */
 
 static pthread_key_t buffer_key;
 static pthread_once_t buffer_once = PTHREAD_ONCE_INIT;

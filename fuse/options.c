@@ -12,8 +12,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
-/* ---- the tables
- * --------------------------------------------------------------------------------------- */
+/* ---- the tables ---- */
 
 /* As for every filesystem: bits of mount(2). */
 static const struct {
@@ -76,8 +75,7 @@ const struct fs_option_info *mount_options_list(void)
 	return own_infos;
 }
 
-/* ---- parsing
- * -------------------------------------------------------------------------------------------- */
+/* ---- parsing ---- */
 
 void mount_options_init(struct mount_options *o)
 {
@@ -226,8 +224,7 @@ int mount_options_parse(struct mount_options *o, const char *list)
 	return fs_config_parse(&o->config, list, set, o);
 }
 
-/* ---- for libfuse
- * ------------------------------------------------------------------------------------------ */
+/* ---- for libfuse ---- */
 
 static bool others_allowed(const struct mount_options *o)
 {

@@ -34,8 +34,7 @@ struct session {
 	int ready_result;
 };
 
-/* ---- libfuse's messages
- * --------------------------------------------------------------------------------------- */
+/* ---- libfuse's messages ---- */
 
 static char last_message[256];
 static bool serving; /* atomic */
@@ -57,9 +56,7 @@ static void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list ap)
 		log_line(ours, "%s", line);
 }
 
-/* ---- mounting
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- mounting ---- */
 
 int session_new(const struct daemon_request *r, struct ops_ctx *ops, struct session **ret)
 {
@@ -105,9 +102,7 @@ int session_mount(struct session *s)
 	return 0;
 }
 
-/* ---- serving
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- serving ---- */
 
 /* The kernel reads ahead 128 KiB at most unless told; only root can. */
 static void widen_readahead(const struct stat *root)
@@ -193,9 +188,7 @@ int session_loop(struct session *s, void (*on_ready)(void *ctx), void *ctx)
 	return err;
 }
 
-/* ---- the end
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- the end ---- */
 
 /* libfuse's loop waits on a semaphore, and looks whether it shall end when a signal interrupts
  * that. It may be about to begin waiting, so more than one may be needed. */

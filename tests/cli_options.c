@@ -22,8 +22,7 @@ static void teardown(void)
 	mount_options_release(&options);
 }
 
-/* ---- the manual page
- * ------------------------------------------------------------------------------------- */
+/* ---- the manual page ---- */
 
 static struct buf page = BUF_INIT;
 
@@ -108,8 +107,7 @@ START_TEST(the_manual_names_no_option_that_does_not_exist)
 }
 END_TEST
 
-/* ---- mount options
- * ----------------------------------------------------------------------------------------- */
+/* ---- mount options ---- */
 
 static void assert_for_fuse(const char *list, const char *has, const char *has_not)
 {

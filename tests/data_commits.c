@@ -91,8 +91,7 @@ static void list(const struct extent *e)
 	ck_assert_int_eq(data_recover_index(fx.d, e->ino, e->file_offset, &e->ref), 0);
 }
 
-/* ---- cuts
- * ------------------------------------------------------------------------------------------ */
+/* ---- cuts ---- */
 
 START_TEST(a_small_commit_carries_its_bytes_and_sends_no_object)
 {
@@ -256,8 +255,7 @@ START_TEST(storing_parts_empties_the_slots_of_their_meaning_and_the_budget)
 }
 END_TEST
 
-/* ---- after a crash
- * ----------------------------------------------------------------------------------- */
+/* ---- after a crash ---- */
 
 START_TEST(carried_bytes_are_read_after_a_crash_and_become_an_object)
 {
@@ -460,8 +458,7 @@ START_TEST(a_recovered_segment_may_be_larger_than_ours)
 }
 END_TEST
 
-/* ---- trouble
- * --------------------------------------------------------------------------------------- */
+/* ---- trouble ---- */
 
 static void store_through(enum store_fault fault)
 {

@@ -205,8 +205,7 @@ START_TEST(every_durable_stream_segment_is_announced_once)
 }
 END_TEST
 
-/* ---- indexes
- * -------------------------------------------------------------------------------------- */
+/* ---- indexes ---- */
 
 static void check_index(const struct extent *all, size_t count)
 {
@@ -269,8 +268,7 @@ START_TEST(the_index_of_a_segment_not_yet_stored_is_busy)
 }
 END_TEST
 
-/* ---- damage
- * --------------------------------------------------------------------------------------- */
+/* ---- damage ---- */
 
 static void overwrite(uint64_t segment, const uint8_t *bytes, size_t len)
 {

@@ -44,7 +44,7 @@ static void teardown(void)
 	end_fs(URL);
 }
 
-/* ---- damaging -------------------------------------------------------------------------------- */
+/* ---- damaging ---- */
 
 static void put_value(const struct key *k, const struct buf *value)
 {
@@ -106,7 +106,7 @@ static void expect(const char *words)
 	buf_release(&said.text);
 }
 
-/* ---- names and inodes ------------------------------------------------------------------------ */
+/* ---- names and inodes ---- */
 
 START_TEST(a_missing_inode_is_noticed)
 {
@@ -260,7 +260,7 @@ START_TEST(a_record_that_cannot_be_decoded_is_noticed)
 }
 END_TEST
 
-/* ---- bytes ----------------------------------------------------------------------------------- */
+/* ---- bytes ---- */
 
 static struct extent first_extent(uint64_t ino, uint64_t end, struct buf *value)
 {

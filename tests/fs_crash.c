@@ -201,8 +201,7 @@ START_TEST(a_machine_lost_at_any_moment_leaves_a_sound_prefix)
 }
 END_TEST
 
-/* ---- writing a new file over an old one
- * --------------------------------------------------------------- */
+/* ---- writing a new file over an old one ---- */
 
 static void write_words(uint64_t ino, char letter, size_t len)
 {

@@ -10,7 +10,7 @@
 
 #define URL "mem:fs-flush-tests"
 
-/* ---- a store that is watched and held up ----------------------------------------------------- */
+/* ---- a store that is watched and held up ---- */
 
 struct valve {
 	struct store *base, *counts, *faults;
@@ -205,8 +205,7 @@ START_TEST(twenty_thousand_small_files_cost_a_few_dozen_puts)
 }
 END_TEST
 
-/* ---- who waits for whom
- * --------------------------------------------------------------------------- */
+/* ---- who waits for whom ---- */
 
 static void write_stream(struct fs_file *f, uint64_t mib, uint64_t seed)
 {
@@ -261,8 +260,7 @@ START_TEST(an_fsync_does_not_wait_for_its_neighbours_stream)
 }
 END_TEST
 
-/* ---- memory
- * --------------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 static void *stream_writer(void *arg)
 {
@@ -336,8 +334,7 @@ START_TEST(many_files_with_little_in_each_do_not_use_up_the_memory)
 }
 END_TEST
 
-/* ---- losing the machine
- * ---------------------------------------------------------------------------- */
+/* ---- losing the machine ---- */
 
 #define RECORD 512
 #define LOGS 2

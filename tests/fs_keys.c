@@ -48,7 +48,7 @@ static struct attr symlink_inode(void)
 	return a;
 }
 
-/* ---- coming back ----------------------------------------------------------------------------- */
+/* ---- coming back ---- */
 
 START_TEST(an_inode_comes_back_as_it_was)
 {
@@ -154,7 +154,7 @@ START_TEST(counters_come_back_as_they_were)
 }
 END_TEST
 
-/* ---- damage ---------------------------------------------------------------------------------- */
+/* ---- damage ---- */
 
 enum record { INODE, SYMLINK, DENTRY, STORED, INLINED, TOTALS, SEGMENT, ORPHAN, XATTR, RECORDS };
 
@@ -333,7 +333,7 @@ START_TEST(an_extent_cannot_begin_before_the_file)
 }
 END_TEST
 
-/* ---- version 1 for ever ---------------------------------------------------------------------- */
+/* ---- version 1 for ever ---- */
 
 static void same_bytes(const struct buf *b, const char *hex)
 {

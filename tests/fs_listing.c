@@ -24,7 +24,7 @@ static void teardown(void)
 	end_fs(URL);
 }
 
-/* ---- one listing, in steps ------------------------------------------------------------------- */
+/* ---- one listing, in steps ---- */
 
 struct walk {
 	uint64_t dir, cookie;
@@ -159,7 +159,7 @@ START_TEST(a_cookie_is_good_after_a_remount)
 }
 END_TEST
 
-/* ---- threads --------------------------------------------------------------------------------- */
+/* ---- threads ---- */
 
 #define THREADS 4
 #define ROUNDS 300

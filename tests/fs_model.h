@@ -290,7 +290,7 @@ static inline void model_sync(struct model *m)
 		model_touch(m, n);
 }
 
-/* ---- the same on the real one ---------------------------------------------------------------- */
+/* ---- the same on the real one ---- */
 
 static inline const char *model_name(unsigned name, char out[16])
 {
@@ -374,8 +374,7 @@ static inline int real_do(const struct model_op *op, const uint64_t *inos, uint6
 	return err;
 }
 
-/* ---- comparing
- * ----------------------------------------------------------------------------------- */
+/* ---- comparing ---- */
 
 /* Depth first, names in order: "name-3(2 name-1=1 )" and so on. */
 static inline void model_print(struct model *m, unsigned dir, struct buf *out)

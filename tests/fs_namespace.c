@@ -44,7 +44,7 @@ static uint64_t inodes_used(void)
 	return s.inodes_used;
 }
 
-/* ---- making ---------------------------------------------------------------------------------- */
+/* ---- making ---- */
 
 START_TEST(a_new_file_has_its_owner_mode_and_times)
 {
@@ -239,7 +239,7 @@ START_TEST(nothing_can_be_made_in_a_removed_folder)
 }
 END_TEST
 
-/* ---- linking and removing -------------------------------------------------------------------- */
+/* ---- linking and removing ---- */
 
 START_TEST(hard_links_are_one_file_with_a_count)
 {
@@ -433,7 +433,7 @@ START_TEST(inode_numbers_are_never_given_out_again)
 }
 END_TEST
 
-/* ---- renaming -------------------------------------------------------------------------------- */
+/* ---- renaming ---- */
 
 START_TEST(rename_moves_a_name)
 {
@@ -551,7 +551,7 @@ START_TEST(exchange_swaps_whatever_there_is)
 }
 END_TEST
 
-/* ---- names with one hash --------------------------------------------------------------------- */
+/* ---- names with one hash ---- */
 
 START_TEST(names_with_equal_hashes_do_not_get_in_each_others_way)
 {
@@ -616,7 +616,7 @@ START_TEST(a_run_of_equal_hashes_ends_at_256_names_with_an_error)
 }
 END_TEST
 
-/* ---- attributes ------------------------------------------------------------------------------ */
+/* ---- attributes ---- */
 
 START_TEST(chmod_keeps_the_type_and_changes_ctime)
 {
@@ -698,7 +698,7 @@ START_TEST(what_does_not_exist_is_said_not_to)
 }
 END_TEST
 
-/* ---- extended attributes --------------------------------------------------------------------- */
+/* ---- extended attributes ---- */
 
 START_TEST(extended_attributes_are_set_read_listed_and_removed)
 {
@@ -774,7 +774,7 @@ START_TEST(an_access_acl_and_the_mode_say_the_same)
 }
 END_TEST
 
-/* ---- a read-only mount ----------------------------------------------------------------------- */
+/* ---- a read-only mount ---- */
 
 START_TEST(a_read_only_mount_reads_and_refuses_to_write)
 {

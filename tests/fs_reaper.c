@@ -183,7 +183,7 @@ START_TEST(thousands_of_small_files_go_in_a_few_batches)
 }
 END_TEST
 
-/* ---- the machine is lost on the way ---------------------------------------------------------- */
+/* ---- the machine is lost on the way ---- */
 
 static void lose_on_the_way(unsigned cuts)
 {

@@ -34,9 +34,7 @@ void cli_status_help(FILE *out)
 		out);
 }
 
-/* ---- asking
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- asking ---- */
 
 static void release(struct answer *a)
 {
@@ -86,9 +84,7 @@ static uint64_t number_of(const struct answer *a, const char *key)
 	return strtoull(value_of(a, key), NULL, 10);
 }
 
-/* ---- as JSON
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- as JSON ---- */
 
 static void print_json_string(const char *s)
 {
@@ -145,9 +141,7 @@ static void print_json(const struct answer *a)
 	(void)printf("%s\n}\n", in_group ? "\n  }" : "");
 }
 
-/* ---- as text
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- as text ---- */
 
 static void print_group(const struct answer *a, const char *label, const char *group)
 {
@@ -209,9 +203,7 @@ static void print_text(const struct answer *a)
 		(void)printf("  %-14s %s\n", "last trouble", value_of(a, "last_error"));
 }
 
-/* ---- the verb
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- the verb ---- */
 
 static int connect_to(const char *path, int *ret_fd)
 {

@@ -67,9 +67,7 @@ static void init(struct url_command *c, int usage_code)
 	c->usage_code = usage_code;
 }
 
-/* ---- mkfs
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- mkfs ---- */
 
 void cli_mkfs_help(FILE *out)
 {
@@ -111,9 +109,7 @@ int cli_mkfs(int argc, char **argv)
 	return code;
 }
 
-/* ---- fsck
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- fsck ---- */
 
 void cli_fsck_help(FILE *out)
 {

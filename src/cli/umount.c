@@ -48,8 +48,7 @@ void cli_umount_help(FILE *out)
 		out);
 }
 
-/* ---- after the kernel has let go
- * ----------------------------------------------------------------------------- */
+/* ---- after the kernel has let go ---- */
 
 static bool exists(pid_t pid)
 {
@@ -118,9 +117,7 @@ static int follow(struct umount_command *c)
 	return code;
 }
 
-/* ---- unmounting
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- unmounting ---- */
 
 static int complain(const struct umount_command *c, int err)
 {
@@ -242,9 +239,7 @@ static int run(struct umount_command *c)
 	return code;
 }
 
-/* ---- arguments
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- arguments ---- */
 
 static int take_dir(struct umount_command *c, int argc, char **argv)
 {

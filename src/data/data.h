@@ -74,7 +74,7 @@ void data_close(struct data *d);
 void data_key(uint64_t segment, char out[DATA_KEY_MAX]);
 int data_key_parse(const char *key, uint64_t *ret_segment);
 
-/* ---- writing ------------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 /* Compresses and appends one extent (1 to DATA_EXTENT_MAX bytes) of file `ino` at file_offset. Memory
  * and CPU only. 0, -ENOMEM, -EROFS. For DATA_COMMIT the caller holds its seal lock shared from here until
@@ -127,7 +127,7 @@ int data_recover_index(struct data *d, uint64_t ino, uint64_t file_offset, const
 bool data_is_recovered(struct data *d, uint64_t segment); /* true if data_recover_part made it */
 void data_cancel(struct data *d);
 
-/* ---- reading ------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 struct data_piece { /* raw_offset..+len of one extent's raw bytes, wanted at dst */
 	struct data_ref ref;
@@ -142,7 +142,7 @@ int data_read(struct data *d, const struct data_piece *pieces, size_t count);
 /* Starts fetching in the background; a hint. */
 void data_prefetch(struct data *d, const struct data_ref *refs, size_t count);
 
-/* ---- for the cleaner and fsck -------------------------------------------------------------------- */
+/* ---- for the cleaner and fsck ---- */
 
 struct data_index_entry {
 	uint64_t ino;

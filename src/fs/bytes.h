@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What the files that carry file bytes share: dirty.c, extent.c, pending.c, flush.c, tick.c, file.c,
- * read.c, space.c, clean.c. The rest of the room needs internal.h only.
+ * What the files that carry file bytes share: dirty.c, extent.c, pending.c, flush.c, tick.c,
+ * file.c, read.c, space.c, clean.c. The rest of the room needs internal.h only.
  */
 #ifndef LEVELS3_FS_BYTES_H
 #define LEVELS3_FS_BYTES_H
@@ -11,7 +11,7 @@
 #endif
 #include "fs/internal.h"
 
-/* ---- dirty.c: bytes in memory ---------------------------------------------------------------- */
+/* ---- dirty.c: bytes in memory ---- */
 
 struct interval {
 	uint32_t from, to; /* within the chunk */
@@ -33,7 +33,7 @@ int dirty_each(const struct dirty_set *set, uint64_t start, uint64_t end, dirty_
 /* Frees the chunks and gives their memory back to the budget. */
 void dirty_set_release(struct fs *fs, struct dirty_set *set);
 
-/* ---- extent.c: the map ----------------------------------------------------------------------- */
+/* ---- extent.c: the map ---- */
 
 struct extent_list { /* ascending, without overlap */
 	struct extent *at;
@@ -51,7 +51,7 @@ struct extent extent_part(const struct extent *e, uint64_t start, uint64_t end);
 /* True if something of the map may lie at or beyond `from`. Inode locked. */
 bool extent_may_overlap(const struct inode *i, uint64_t from);
 
-/* ---- pending.c: segments with packed bytes that are not entered yet ------------------------------ */
+/* ---- pending.c: segments with packed bytes that are not entered yet ---- */
 
 /* data_append, and the bytes are pending until pending_entered or pending_dropped. */
 int pending_append(struct fs *fs, enum data_class class, uint64_t ino, uint64_t file_offset,
@@ -67,19 +67,19 @@ bool pending_any_dead(struct fs *fs);
 bool pending_has(struct fs *fs, uint64_t segment);
 void pending_release(struct flusher *f);
 
-/* ---- flush.c --------------------------------------------------------------------------------- */
+/* ---- flush.c ---- */
 
 enum frozen_state { FROZEN_WAITING, FROZEN_PACKING, FROZEN_PACKED };
 
 struct frozen { /* a set on its way; see internal.h. Under inode.lock, but for what is noted */
-	struct frozen *prev, *next; /* in inode.frozen */
+	struct frozen *prev, *next;		/* in inode.frozen */
 	struct frozen *ready_prev, *ready_next; /* in flusher.packed, under flusher.lock */
 	bool in_packed_list;			/* likewise */
 	struct inode *inode;
 	unsigned refs; /* atomic: the inode's, one for each job */
 	enum frozen_state state;
-	bool submitted; /* a worker will come for it */
-	bool dropped;	/* no longer in inode.frozen */
+	bool submitted;		   /* a worker will come for it */
+	bool dropped;		   /* no longer in inode.frozen */
 	struct dirty_set set;	   /* until PACKED; constant */
 	struct extent_list packed; /* once PACKED */
 	uint64_t valid;		   /* bytes in it */
@@ -97,8 +97,8 @@ struct flusher {
 	pthread_t thread;
 	bool running;
 	bool stopping;
-	bool pressed;	      /* somebody waits for memory */
-	bool relief_queued;   /* jobs under way, one of a kind at a time */
+	bool pressed;	    /* somebody waits for memory */
+	bool relief_queued; /* jobs under way, one of a kind at a time */
 	bool enter_queued;
 	int last_error;	       /* of the ticker: people are told once */
 	struct frozen *packed; /* utlist DL: sets that wait for their segments */
@@ -132,7 +132,7 @@ void flush_warm(struct fs *fs, struct inode *i);
 /* budget.on_pressure */
 void flush_pressure(void *ctx);
 
-/* ---- move.c: for the cleaner ----------------------------------------------------------------- */
+/* ---- move.c: for the cleaner ---- */
 
 struct mover;
 struct mover *mover_new(struct fs *fs); /* NULL: out of memory */
@@ -141,7 +141,7 @@ int mover_add(struct mover *m, uint64_t segment);
 int mover_finish(struct mover *m);
 void mover_free(struct mover *m);
 
-/* ---- file.c, read.c -------------------------------------------------------------------------- */
+/* ---- file.c, read.c ---- */
 
 struct map_window;
 
@@ -149,7 +149,7 @@ struct fs_file {
 	struct fs *fs;
 	struct inode *inode;
 	bool for_writing;
-	pthread_mutex_t lock; /* before inode.lock; the rest below */
+	pthread_mutex_t lock; /* a leaf; the rest below */
 	struct map_window *window;
 	uint64_t next_offset; /* where a sequential reader comes next */
 	uint64_t sequential;  /* bytes read in a row */
@@ -160,5 +160,7 @@ struct fs_file {
 void read_window_drop(struct fs_file *f);
 /* The error for whoever writes: read-only, fenced; 0 if all is well. */
 int file_may_write(struct fs *fs);
+/* Takes bytes of the budget; waits while file_may_write. No inode locked. */
+int file_take_memory(struct fs *fs, uint64_t bytes);
 
 #endif

@@ -42,7 +42,7 @@ void check_step(struct check *c, const char *phase)
 		c->options->progress(c->options->ctx, phase, c->done - 1, 0);
 }
 
-/* ---- scanning -------------------------------------------------------------------------------- */
+/* ---- scanning ---- */
 
 static int scan_error(struct check *c, leveldb_iterator_t *it)
 {
@@ -112,7 +112,7 @@ static int check_kinds(struct check *c)
 	return scan_error(c, it);
 }
 
-/* ---- inodes ---------------------------------------------------------------------------------- */
+/* ---- inodes ---- */
 
 struct node *check_node(struct check *c, uint64_t ino)
 {
@@ -231,7 +231,7 @@ static int see_xattr(struct check *c, const uint8_t *key, size_t key_len, const 
 	return 0;
 }
 
-/* ---- names ----------------------------------------------------------------------------------- */
+/* ---- names ---- */
 
 static const char *shown(const struct dentry *d, char out[SHOWN_NAME_MAX + 1])
 {
@@ -314,7 +314,7 @@ static int see_dentry(struct check *c, const uint8_t *key, size_t key_len, const
 	return 0;
 }
 
-/* ---- what all scans together say ------------------------------------------------------------- */
+/* ---- what all scans together say ---- */
 
 enum walk { NOT_WALKED, WALKING, REACHES_ROOT };
 
@@ -383,7 +383,7 @@ static int check_totals(struct check *c)
 	return 0;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------- */
+/* ---- the whole ---- */
 
 /* Counters that are ahead of their records, as of the snapshot. Seal lock held. */
 static int copy_counters(struct check *c)

@@ -16,7 +16,7 @@
 
 typedef unsigned long long ull;
 
-/* ---- every byte ------------------------------------------------------------------------------ */
+/* ---- every byte ---- */
 
 struct check_reader {
 	uint8_t *bytes;
@@ -91,7 +91,7 @@ static int reader_add(struct check *c, uint64_t ino, const struct extent *e)
 	return r->count == READ_PIECES ? reader_flush(c) : 0;
 }
 
-/* ---- extents --------------------------------------------------------------------------------- */
+/* ---- extents ---- */
 
 struct check_segment *check_segment_get(struct check *c, uint64_t id)
 {
@@ -187,7 +187,7 @@ int check_extents(struct check *c)
 	return err;
 }
 
-/* ---- live counts ----------------------------------------------------------------------------- */
+/* ---- live counts ---- */
 
 static int see_segment(struct check *c, const uint8_t *key, size_t key_len, const char *value,
 		       size_t len)
@@ -241,7 +241,7 @@ int check_segments(struct check *c)
 	return 0;
 }
 
-/* ---- objects --------------------------------------------------------------------------------- */
+/* ---- objects ---- */
 
 static int match_segments(struct check *c)
 {

@@ -42,8 +42,7 @@ struct cleaner {
 	bool passed, swept;
 };
 
-/* ---- the list of segments
- * ------------------------------------------------------------------------- */
+/* ---- the list of segments ---- */
 
 struct census {
 	struct census_entry {
@@ -140,8 +139,7 @@ static int census_take(struct fs *fs, struct census *c)
 	return 0;
 }
 
-/* ---- a pass
- * --------------------------------------------------------------------------------------- */
+/* ---- a pass ---- */
 
 static bool may_touch(struct fs *fs, uint64_t segment)
 {
@@ -290,8 +288,7 @@ int clean_pass(struct fs *fs)
 	return err;
 }
 
-/* ---- sweeping
- * ------------------------------------------------------------------------------------- */
+/* ---- sweeping ---- */
 
 /* A record, or bytes in memory. What is no segment's name is not ours to delete. */
 static bool is_referenced(void *ctx, const char *key)
@@ -313,8 +310,7 @@ static bool is_referenced(void *ctx, const char *key)
 	return db_value(fs, &k, &value) != -ENOENT;
 }
 
-/* ---- the thread
- * ----------------------------------------------------------------------------------- */
+/* ---- the thread ---- */
 
 /* What a pass could win, by the counters in memory: no requests. */
 static uint64_t garbage_in_sight(struct fs *fs, bool *ret_tiny)

@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* ---- looking --------------------------------------------------------------------------------- */
+/* ---- looking ---- */
 
 /* A file that has no name and is not open is on its way out: nobody finds it by number either. */
 static int attr_of(struct fs *fs, uint64_t ino, struct fs_attr *ret)
@@ -90,7 +90,7 @@ int fs_readlink(struct fs *fs, uint64_t ino, struct buf *out)
 	return err;
 }
 
-/* ---- listing --------------------------------------------------------------------------------- */
+/* ---- listing ---- */
 
 #define COOKIE_DOT 1
 #define COOKIE_DOTDOT 2

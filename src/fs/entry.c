@@ -30,7 +30,7 @@ bool name_is_dots(const char *name)
 	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-/* ---- looking up ------------------------------------------------------------------------------ */
+/* ---- looking up ---- */
 
 /* The name in `value` is what ret points to. -ENOENT where the run ends. */
 static int read_member(struct fs *fs, uint64_t dir, uint64_t cookie, struct buf *value,
@@ -81,7 +81,7 @@ bool entry_same_run(struct fs *fs, const char *a, const char *b)
 	return key_cookie(fs, a, 0) == key_cookie(fs, b, 0);
 }
 
-/* ---- changing -------------------------------------------------------------------------------- */
+/* ---- changing ---- */
 
 int entry_plan_removal(struct fs *fs, uint64_t dir, const char *name, struct entry *e)
 {
@@ -136,7 +136,7 @@ void entry_remove(struct txn *t, uint64_t dir, const char *name, const struct en
 	}
 }
 
-/* ---- the inodes of one operation ------------------------------------------------------------- */
+/* ---- the inodes of one operation ---- */
 
 void party_add(struct party *p, struct inode *i)
 {

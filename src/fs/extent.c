@@ -52,8 +52,7 @@ struct extent extent_part(const struct extent *e, uint64_t start, uint64_t end)
 	return part;
 }
 
-/* ---- looking up
- * ---------------------------------------------------------------------------------- */
+/* ---- looking up ---- */
 
 struct cursor {
 	struct fs *fs;
@@ -162,8 +161,7 @@ bool extent_may_overlap(const struct inode *i, uint64_t from)
 	return from < i->stored_size || i->trimming || (i->attr.flags & INODE_PREALLOC);
 }
 
-/* ---- changing
- * ------------------------------------------------------------------------------------ */
+/* ---- changing ---- */
 
 struct range {
 	uint64_t start, end;

@@ -21,8 +21,7 @@ int file_may_write(struct fs *fs)
 	return fs->read_only ? -EROFS : fenced;
 }
 
-/* ---- open and close
- * ------------------------------------------------------------------------------ */
+/* ---- open and close ---- */
 
 /* Takes the reference and the count in inode.opens over. */
 static int file_new(struct fs *fs, struct inode *i, bool for_writing, struct fs_file **ret)
@@ -128,10 +127,9 @@ uint64_t fs_file_ino(const struct fs_file *f)
 	return f->inode->ino;
 }
 
-/* ---- writing
- * ------------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
-static int wait_for_memory(struct fs *fs, uint64_t bytes)
+int file_take_memory(struct fs *fs, uint64_t bytes)
 {
 	int err = file_may_write(fs);
 
@@ -173,7 +171,7 @@ static ssize_t write_piece(struct fs_file *f, const void *buf, size_t len, uint6
 {
 	struct fs *fs = f->fs;
 	struct inode *i = f->inode;
-	ssize_t done = wait_for_memory(fs, len);
+	ssize_t done = file_take_memory(fs, len);
 
 	if (done < 0)
 		return done;
@@ -211,8 +209,7 @@ ssize_t fs_write(struct fs_file *f, const void *buf, size_t len, uint64_t offset
 	return (ssize_t)done;
 }
 
-/* ---- fsync
- * --------------------------------------------------------------------------------------- */
+/* ---- fsync ---- */
 
 /* What a background write-back met and nobody has been told yet. Inode locked. */
 static int take_write_error(struct inode *i)

@@ -24,8 +24,7 @@
 
 #define WARM_MAX 64
 
-/* ---- freezing
- * ------------------------------------------------------------------------------------ */
+/* ---- freezing ---- */
 
 static struct frozen *frozen_ref(struct frozen *z)
 {
@@ -119,8 +118,7 @@ void dirty_drop(struct fs *fs, struct inode *i)
 	pthread_cond_broadcast(&i->changed);
 }
 
-/* ---- packing
- * ------------------------------------------------------------------------------------- */
+/* ---- packing ---- */
 
 struct packer {
 	struct fs *fs;
@@ -252,8 +250,7 @@ void flush_submit(struct fs *fs, struct inode *i)
 	}
 }
 
-/* ---- entering
- * ------------------------------------------------------------------------------------ */
+/* ---- entering ---- */
 
 static uint64_t set_end(const struct dirty_set *set)
 {
@@ -414,8 +411,7 @@ int flush_attr(struct fs *fs, struct inode *i)
 	return err;
 }
 
-/* ---- forced and gentle
- * --------------------------------------------------------------------------- */
+/* ---- forced and gentle ---- */
 
 /* Moves the oldest frozen set on by one step. */
 static int force_head(struct fs *fs, struct inode *i)

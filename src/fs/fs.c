@@ -41,7 +41,7 @@ static uint64_t or_default(uint64_t v, uint64_t fallback)
 	return v ? v : fallback;
 }
 
-/* ---- configuration ------------------------------------------------------------------------------- */
+/* ---- configuration ---- */
 
 static void drop_config(struct fs_config *c)
 {
@@ -82,7 +82,7 @@ static int copy_config(struct fs_config *to, const struct fs_config *from)
 	return failed ? -ENOMEM : 0;
 }
 
-/* ---- stores -------------------------------------------------------------------------------------- */
+/* ---- stores ---- */
 
 static int open_stores(struct fs *fs, const char *url)
 {
@@ -118,7 +118,7 @@ static void close_stores(struct fs *fs)
 	store_unref(fs->base);
 }
 
-/* ---- fencing and trouble --------------------------------------------------------------------------- */
+/* ---- fencing and trouble ---- */
 
 static void on_notice(void *ctx, enum log_level level, const char *text)
 {
@@ -148,7 +148,7 @@ static void on_lease_lost(void *ctx)
 		fs->config.on_fenced(fs->config.ctx);
 }
 
-/* ---- opening --------------------------------------------------------------------------------------- */
+/* ---- opening ---- */
 
 static int fs_new(const struct fs_config *config, struct fs **ret)
 {
@@ -495,7 +495,7 @@ int fs_open(const char *url, const struct fs_config *config, struct fs **ret)
 	return 0;
 }
 
-/* ---- making --------------------------------------------------------------------------------------- */
+/* ---- making ---- */
 
 static int make_root(struct fs *fs)
 {
@@ -583,7 +583,7 @@ int fs_format(const char *url, const struct fs_config *config)
 	return 0;
 }
 
-/* ---- closing --------------------------------------------------------------------------------------- */
+/* ---- closing ---- */
 
 struct drain { /* tells the owner how far the last flush is, while another thread does it */
 	struct fs *fs;
@@ -686,7 +686,7 @@ void fs_crash(struct fs *fs)
 	fs_free(fs);
 }
 
-/* ---- the whole -------------------------------------------------------------------------------------- */
+/* ---- the whole ---- */
 
 #define STATFS_BLOCK 4096
 #define STATFS_TOTAL_BYTES ((uint64_t)1 << 50) /* a bucket has no end; this much is free beyond what is used */

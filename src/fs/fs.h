@@ -38,7 +38,7 @@
 
 struct fs;
 
-/* ---- options ------------------------------------------------------------------------------------ */
+/* ---- options ---- */
 
 struct fs_config {
 	struct store_config store; /* strings point into `owned` */
@@ -98,7 +98,7 @@ struct fs_option_info {
 /* The one list from which --help and the man page come. Ends with a NULL name. */
 const struct fs_option_info *fs_options(void);
 
-/* ---- life ---------------------------------------------------------------------------------------- */
+/* ---- life ---- */
 
 /* Makes an empty filesystem: refuses (nothing changed) where the prefix holds anything, but finishes an
  * interrupted one. */
@@ -114,7 +114,7 @@ void fs_abort(struct fs *fs);
 /* Like losing the machine: drops everything not durable without a word to the store. Tests. */
 void fs_crash(struct fs *fs);
 
-/* ---- attributes ---------------------------------------------------------------------------------- */
+/* ---- attributes ---- */
 
 struct fs_attr {
 	uint64_t ino;
@@ -152,7 +152,7 @@ int fs_getattr(struct fs *fs, uint64_t ino, struct fs_attr *ret);
 int fs_setattr(struct fs *fs, uint64_t ino, const struct fs_attr *attr, unsigned which,
 	       struct fs_attr *ret);
 
-/* ---- names --------------------------------------------------------------------------------------- */
+/* ---- names ---- */
 
 /* "." and ".." work too (for NFS export). -ENOENT, -ENOTDIR, -ENAMETOOLONG. */
 int fs_lookup(struct fs *fs, uint64_t dir, const char *name, struct fs_attr *ret);
@@ -190,7 +190,7 @@ struct fs_dirent {
 int fs_readdir(struct fs *fs, uint64_t dir, uint64_t cookie, bool want_attr,
 	       bool (*each)(void *ctx, const struct fs_dirent *entry), void *ctx);
 
-/* ---- open files ---------------------------------------------------------------------------------- */
+/* ---- open files ---- */
 
 struct fs_file; /* one open of one inode; holds the inode alive */
 
@@ -217,7 +217,7 @@ int fs_fallocate(struct fs_file *f, int mode, uint64_t offset, uint64_t len);
 /* SEEK_DATA, SEEK_HOLE: the offset, or -ENXIO. */
 int64_t fs_lseek(struct fs_file *f, uint64_t offset, int whence);
 
-/* ---- extended attributes ------------------------------------------------------------------------- */
+/* ---- extended attributes ---- */
 
 int fs_setxattr(struct fs *fs, uint64_t ino, const char *name, const void *value, size_t len,
 		int flags); /* XATTR_CREATE, XATTR_REPLACE; -ENOSPC, -E2BIG, -ERANGE */
@@ -225,7 +225,7 @@ int fs_getxattr(struct fs *fs, uint64_t ino, const char *name, struct buf *out);
 int fs_listxattr(struct fs *fs, uint64_t ino, struct buf *out); /* names, each with its NUL */
 int fs_removexattr(struct fs *fs, uint64_t ino, const char *name);
 
-/* ---- the rest ------------------------------------------------------------------------------------ */
+/* ---- the rest ---- */
 
 /* The kernel has dropped the inode: an unlinked one that is not open goes now. */
 void fs_forget(struct fs *fs, uint64_t ino);
@@ -251,7 +251,7 @@ struct fs_status {
 void fs_status(struct fs *fs, struct fs_status *ret);
 const struct uuid *fs_uuid(const struct fs *fs);
 
-/* ---- fsck ---------------------------------------------------------------------------------------- */
+/* ---- fsck ---- */
 
 struct fs_check_options {
 	bool data; /* read and check every byte */

@@ -66,7 +66,7 @@ static void inode_free(struct inode *i)
 	free(i);
 }
 
-/* ---- with icache_lock held ------------------------------------------------------------------- */
+/* ---- with icache_lock held ---- */
 
 static struct inode *find(struct fs *fs, uint64_t ino)
 {
@@ -111,7 +111,7 @@ static struct inode *take_surplus(struct fs *fs)
 	return oldest;
 }
 
-/* ---- getting and putting --------------------------------------------------------------------- */
+/* ---- getting and putting ---- */
 
 static int load(struct fs *fs, struct inode *i)
 {
@@ -260,7 +260,7 @@ void inode_discard(struct fs *fs, struct inode *i)
 	inode_free(i);
 }
 
-/* ---- locking, looking ------------------------------------------------------------------------ */
+/* ---- locking, looking ---- */
 
 int inode_lock_live(struct inode *i)
 {

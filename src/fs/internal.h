@@ -35,7 +35,9 @@
  *	                   lookups, readdir, data and attribute operations do not take it)
  *	inode.lock         of one inode; two: ascending ino
  *	seal (shared)      from the first effect on counters to the end of leveldb_write
- *	icache, segs, reaper, dirty-list locks: leaves
+ *	flusher.gate       (shared) from data_append until the bytes are noted as pending
+ *	flusher.lock       sets that wait for their segments; before the icache lock
+ *	icache, segs, reaper, dirty-list, pending, open file's locks: leaves
  *
  *	seal (exclusive)   the cut: before_seal to after_seal. Its holder takes only leaves.
  *
@@ -75,7 +77,7 @@
 #define FORCE_SMALL_BYTES (1 * MIB) /* up to this a forced set goes to the commit segment */
 #define INLINE_MAX 512		  /* extents up to this many raw bytes live in their E record */
 
-/* ---- keys.c --------------------------------------------------------------------------------------- */
+/* ---- keys.c ---- */
 
 #define KEY_MAX 320
 
@@ -173,7 +175,7 @@ int orphan_decode(const void *data, size_t len, struct orphan_record *ret);
 void xattr_encode(struct buf *out, const void *value, size_t len);
 int xattr_decode(const void *data, size_t len, const uint8_t **ret_value, size_t *ret_len);
 
-/* ---- inodes in memory (icache.c) -------------------------------------------------------------------- */
+/* ---- inodes in memory (icache.c) ---- */
 
 struct dirty_chunk;
 struct frozen;
@@ -233,7 +235,7 @@ void inode_touch_atime(struct fs *fs, struct inode *i);
 /* The mode after a write or change of owner by somebody without privileges (attr.c). */
 uint32_t mode_without_suid(uint32_t mode);
 
-/* ---- transactions (txn.c) ---------------------------------------------------------------------------- */
+/* ---- transactions (txn.c) ---- */
 
 /*
  * One POSIX operation = one batch. Usage, with the inode locks held:
@@ -278,13 +280,13 @@ int txn_hook_before_seal(void *ctx, struct db_seal *seal);
 void txn_hook_after_seal(void *ctx);
 int txn_hook_before_checkpoint(void *ctx);
 
-/* ---- namespace (make.c) ------------------------------------------------------------------------------- */
+/* ---- namespace (make.c) ---- */
 
 /* A new regular file, referenced, with opens = 1: so nobody can remove it before its first open is done. */
 int dir_create_open(struct fs *fs, uint64_t dir, const char *name, const struct fs_cred *cred, uint32_t mode,
 		    struct inode **ret, struct fs_attr *ret_attr);
 
-/* ---- file bytes (dirty.c, extent.c, flush.c) ---------------------------------------------------------- */
+/* ---- file bytes (dirty.c, extent.c, flush.c) ---- */
 
 /* All on a locked inode. */
 ssize_t dirty_write(struct fs *fs, struct inode *i, uint64_t offset, const void *data, size_t len);
@@ -325,7 +327,7 @@ int file_truncate(struct fs *fs, struct inode *i, uint64_t size);
 /* Waits (inode locked, relocked) until a background trim that overlaps is done. */
 int file_wait_trim(struct fs *fs, struct inode *i);
 
-/* ---- orphans (orphan.c) -------------------------------------------------------------------------------- */
+/* ---- orphans (orphan.c) ---- */
 
 /* whole where the link count is 0, also for a trim: it must outlive the trim. */
 void orphan_put(struct txn *t, uint64_t ino, bool whole, uint64_t trim_from);
@@ -342,7 +344,7 @@ void clean_stop(struct fs *fs);
 /* One look at all segments, now (tests, gc verb). Number of segments given up, or an error. */
 int clean_pass(struct fs *fs);
 
-/* ---- the filesystem ------------------------------------------------------------------------------------ */
+/* ---- the filesystem ---- */
 
 struct seg { /* a segment's counters; every segment touched since mount, or all once the cleaner looked */
 	uint64_t id;

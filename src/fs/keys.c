@@ -17,7 +17,7 @@
 #define COOKIE_HASH_SHIFT 9 /* of 64 bits of hash, 55 go into the cookie, */
 #define COOKIE_N_BITS 8	    /* above the number within a run of equal hashes */
 
-/* ---- keys ------------------------------------------------------------------------------------ */
+/* ---- keys ---- */
 
 uint64_t key_cookie(const struct fs *fs, const char *name, unsigned n)
 {
@@ -84,7 +84,7 @@ void key_totals(struct key *k)
 	k->len = 1;
 }
 
-/* ---- values ---------------------------------------------------------------------------------- */
+/* ---- values ---- */
 
 static void begin(struct rd *r, const void *data, size_t len)
 {

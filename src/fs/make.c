@@ -13,7 +13,7 @@
 #define LINK_MAX_FILE 65000
 #define PERMISSION_BITS 07777
 
-/* ---- making ---------------------------------------------------------------------------------- */
+/* ---- making ---- */
 
 struct birth { /* what is going to be made */
 	uint64_t dir;
@@ -314,7 +314,7 @@ int fs_tmpfile(struct fs *fs, uint64_t dir, const struct fs_cred *cred, uint32_t
 	return 0;
 }
 
-/* ---- linking --------------------------------------------------------------------------------- */
+/* ---- linking ---- */
 
 /* Both locked. */
 static int check_link(const struct inode *i, const struct inode *dir)

@@ -18,7 +18,6 @@
 #define BATCH_BYTES (32 * MIB)
 #define BATCH_MOVES 65536
 #define ENTER_MOVES 1000 /* in one transaction */
-#define MEMORY_WAIT_MS 1000
 
 struct move {
 	uint64_t ino;
@@ -51,8 +50,7 @@ struct mover *mover_new(struct fs *fs)
 	return NULL;
 }
 
-/* ---- gathering
- * ----------------------------------------------------------------------------------- */
+/* ---- gathering ---- */
 
 struct search {
 	struct mover *mover;
@@ -146,8 +144,7 @@ static void arrange(struct mover *m)
 	m->count = kept;
 }
 
-/* ---- carrying
- * ------------------------------------------------------------------------------------ */
+/* ---- carrying ---- */
 
 /* How many from `first` on are neighbours and make one extent. */
 static size_t neighbours(const struct mover *m, size_t first, size_t *ret_bytes)
@@ -181,16 +178,6 @@ static int read_old(struct mover *m, const struct move *moves, size_t count)
 	return data_read(m->fs->data, pieces, count);
 }
 
-static int wait_for_memory(struct fs *fs, uint64_t bytes)
-{
-	int err;
-
-	do
-		err = file_may_write(fs);
-	while (err >= 0 && (err = budget_take(&fs->budget, bytes, MEMORY_WAIT_MS)) == -ETIMEDOUT);
-	return err;
-}
-
 static int carry_some(struct mover *m, size_t *ret_count)
 {
 	struct move *moves = &m->moves[m->carried];
@@ -205,7 +192,7 @@ static int carry_some(struct mover *m, size_t *ret_count)
 		return leave_alone(m);
 	}
 	if (err >= 0)
-		err = wait_for_memory(m->fs, bytes);
+		err = file_take_memory(m->fs, bytes);
 	if (err < 0)
 		return err;
 	err = pending_append(m->fs, DATA_STREAM, moves[0].ino, moves[0].old.start, m->buf, bytes,
@@ -262,8 +249,7 @@ static int wait_durable(struct mover *m)
 	return err;
 }
 
-/* ---- entering
- * ------------------------------------------------------------------------------------ */
+/* ---- entering ---- */
 
 struct entry {
 	const struct move *move;

@@ -8,7 +8,7 @@
 
 #include "fs/internal.h"
 
-/* ---- entry.c: directory entries in the database ---------------------------------------------- */
+/* ---- entry.c: directory entries in the database ---- */
 
 #define ENTRY_RUN_MAX 256 /* names of one folder with equal hashes */
 
@@ -34,7 +34,7 @@ void entry_remove(struct txn *t, uint64_t dir, const char *name, const struct en
 /* True if the two names of one folder share a run: then one's place decides the other's. */
 bool entry_same_run(struct fs *fs, const char *a, const char *b);
 
-/* ---- entry.c: the inodes of one operation ---------------------------------------------------- */
+/* ---- entry.c: the inodes of one operation ---- */
 
 struct party { /* those that an operation changes; locked in order of ino, undone together */
 	struct inode *at[4];
@@ -59,7 +59,7 @@ int order_data(struct fs *fs, struct inode *i);
 /* A name came (+1) or went (-1); subfolders likewise. Folder locked. */
 void folder_changed(struct inode *dir, int names, int subfolders, int64_t now);
 
-/* ---- remove.c: parts that rename needs as well ----------------------------------------------- */
+/* ---- remove.c: parts that rename needs as well ---- */
 
 /* The inode loses a name; a file without names, and a folder, becomes an orphan. Locked, in the batch. */
 void removal_apply(struct txn *t, struct inode *i, int64_t now);
@@ -68,14 +68,14 @@ void removal_done(struct fs *fs, struct inode *i);
 /* order_data, if the file will have names left. Not locked. */
 int removal_order(struct fs *fs, struct inode *i);
 
-/* ---- xattr.c --------------------------------------------------------------------------------- */
+/* ---- xattr.c ---- */
 
 /* The value appended to out; -ENODATA. */
 int xattr_read(struct fs *fs, uint64_t ino, const char *name, struct buf *out);
 void xattr_warm(struct fs *fs, struct inode *i, const char *name); /* not locked */
 void xattr_put(struct txn *t, struct inode *i, const char *name, const struct buf *value);
 
-/* ---- acl.c: POSIX ACLs, stored as the xattrs that Linux passes ------------------------------- */
+/* ---- acl.c: POSIX ACLs, stored as the xattrs that Linux passes ---- */
 
 #define ACL_ACCESS "system.posix_acl_access"
 #define ACL_DEFAULT "system.posix_acl_default"
@@ -90,7 +90,7 @@ void acl_chmod(void *value, size_t len, uint32_t mode);
  * mode. */
 uint32_t acl_inherit(void *acl, size_t len, uint32_t mode);
 
-/* ---- orphan.c, reap.c ------------------------------------------------------------------------ */
+/* ---- orphan.c, reap.c ---- */
 
 /* Makes the inode known as unlinked, whatever else: fs_forget and orphan_consider find it. */
 void orphan_note(struct fs *fs, uint64_t ino);

@@ -236,8 +236,7 @@ const struct fs_option_info *fs_options(void)
 	return infos;
 }
 
-/* ---- the structure
- * -------------------------------------------------------------------------------- */
+/* ---- the structure ---- */
 
 void fs_config_init(struct fs_config *c)
 {
@@ -266,8 +265,7 @@ void fs_config_release(struct fs_config *c)
 	memset(c, 0, sizeof(*c));
 }
 
-/* ---- one option
- * ----------------------------------------------------------------------------------- */
+/* ---- one option ---- */
 
 static const struct option *find(const char *name)
 {
@@ -411,8 +409,7 @@ int fs_config_set(struct fs_config *c, const char *name, const char *value)
 	return set_number(c, o, value);
 }
 
-/* ---- lists of options
- * ------------------------------------------------------------------------------ */
+/* ---- lists of options ---- */
 
 /* Ends the item at its comma and takes the backslashes off; returns the next item or NULL. */
 static char *cut_item(char *item)
@@ -462,8 +459,7 @@ int fs_config_parse(struct fs_config *c, const char *list, fs_option_fn other, v
 	return err < 0 ? err : 0;
 }
 
-/* ---- the whole
- * ------------------------------------------------------------------------------------- */
+/* ---- the whole ---- */
 
 int fs_config_check(const struct fs_config *c)
 {
@@ -480,8 +476,7 @@ int fs_config_check(const struct fs_config *c)
 	return 0;
 }
 
-/* ---- what a person can do about an error
- * ------------------------------------------------------------- */
+/* ---- what a person can do about an error ---- */
 
 static const struct {
 	int code;

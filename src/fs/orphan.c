@@ -48,7 +48,7 @@ struct reaper {
 	struct orphan *trims; /* DL: those to be trimmed */
 };
 
-/* ---- the table: with the lock held ----------------------------------------------------------- */
+/* ---- the table: with the lock held ---- */
 
 static struct orphan *find(struct reaper *r, uint64_t ino)
 {
@@ -103,7 +103,7 @@ static void drop(struct reaper *r, struct orphan *o)
 	free(o);
 }
 
-/* ---- what the rest of the room calls --------------------------------------------------------- */
+/* ---- what the rest of the room calls ---- */
 
 void orphan_put(struct txn *t, uint64_t ino, bool whole, uint64_t trim_from)
 {
@@ -221,7 +221,7 @@ void orphan_queue_trim(struct fs *fs, uint64_t ino)
 	inode_put(fs, i);
 }
 
-/* ---- the reaper ------------------------------------------------------------------------------ */
+/* ---- the reaper ---- */
 
 static bool has_work(const struct reaper *r)
 {
@@ -409,7 +409,7 @@ static void *reaper_thread(void *arg)
 	return NULL;
 }
 
-/* ---- life ------------------------------------------------------------------------------------ */
+/* ---- life ---- */
 
 static int resume_trim(struct fs *fs, uint64_t ino, uint64_t trim_from)
 {

@@ -24,8 +24,7 @@
 #define SEQUENTIAL_SLACK (1 * MIB) /* reads of one stream arrive out of order */
 #define FRESH_TRIES 4
 
-/* ---- windows
- * ------------------------------------------------------------------------------------- */
+/* ---- windows ---- */
 
 struct map_window {
 	unsigned refs; /* atomic */
@@ -95,8 +94,7 @@ static int window_make(struct fs *fs, uint64_t ino, uint64_t version, uint64_t s
 	return 0;
 }
 
-/* ---- readahead
- * ----------------------------------------------------------------------------------- */
+/* ---- readahead ---- */
 
 /* How far the window for this read should go. file locked. */
 static uint64_t plan_ahead(struct fs_file *f, uint64_t offset, uint64_t len)
@@ -191,8 +189,7 @@ static int fresh_window(struct fs_file *f, uint64_t offset, uint64_t len, uint64
 	return err;
 }
 
-/* ---- putting the layers together
- * ----------------------------------------------------------------- */
+/* ---- putting the layers together ---- */
 
 struct range {
 	uint64_t start, end;
@@ -405,8 +402,7 @@ static void gather_release(struct gather *g)
 	free(g->pieces);
 }
 
-/* ---- reading
- * ------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 /* 1: the window is stale. Otherwise the number of bytes gathered, in *ret_len. Inode locked. */
 static int gather_locked(struct gather *g, struct inode *i, uint64_t offset, uint64_t len,

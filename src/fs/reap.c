@@ -43,7 +43,7 @@ int reap_claim(struct fs *fs, uint64_t ino, struct reap_inode *ret)
 	return 1;
 }
 
-/* ---- gathering ------------------------------------------------------------------------------- */
+/* ---- gathering ---- */
 
 struct spoils { /* what a batch takes away */
 	struct key *keys;
@@ -193,7 +193,7 @@ static int gather_tombstones(struct fs *fs, struct spoils *s, uint64_t ino)
 	return err < 0 ? err : !more;
 }
 
-/* ---- removing inodes ------------------------------------------------------------------------- */
+/* ---- removing inodes ---- */
 
 /* What is known of the inode says which kinds of records it can have. */
 static int gather_inode(struct fs *fs, struct spoils *s, struct reap_inode *r)
@@ -277,7 +277,7 @@ int reap_batch(struct fs *fs, struct reap_inode *list, size_t count)
 	return err;
 }
 
-/* ---- removing the end of a file -------------------------------------------------------------- */
+/* ---- removing the end of a file ---- */
 
 /* How far the next batch can go. *ret_end stays 0 if there is nothing. 1: there is nothing behind
  * it. */

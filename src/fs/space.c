@@ -16,8 +16,7 @@
 #define ALLOCATE_MAX ((uint64_t)1 << 50) /* what statfs says is free */
 #define TRIM_WAIT_MS 1000
 
-/* ---- truncation
- * ---------------------------------------------------------------------------------- */
+/* ---- truncation ---- */
 
 int file_wait_trim(struct fs *fs, struct inode *i)
 {
@@ -114,8 +113,7 @@ int file_truncate(struct fs *fs, struct inode *i, uint64_t size)
 	return 0;
 }
 
-/* ---- changing ranges
- * ----------------------------------------------------------------------------- */
+/* ---- changing ranges ---- */
 
 /* Everything written before has entered, and nothing is being dropped below `end`. Inode locked,
  * relocked. */
@@ -176,8 +174,7 @@ static int change_batch(const struct change *c, bool last,
 	return err;
 }
 
-/* ---- allocating
- * ---------------------------------------------------------------------------------- */
+/* ---- allocating ---- */
 
 struct holes {
 	struct extent_list list;
@@ -229,8 +226,7 @@ static int allocate(const struct change *c)
 	return err;
 }
 
-/* ---- clearing
- * ------------------------------------------------------------------------------------ */
+/* ---- clearing ---- */
 
 struct slice {
 	unsigned count;
@@ -276,8 +272,7 @@ static int clear_range(const struct change *c, bool unwritten)
 	return err;
 }
 
-/* ---- fallocate
- * ----------------------------------------------------------------------------------- */
+/* ---- fallocate ---- */
 
 static int check_fallocate(const struct fs_file *f, int mode, uint64_t offset, uint64_t len)
 {
@@ -329,8 +324,7 @@ int fs_fallocate(struct fs_file *f, int mode, uint64_t offset, uint64_t len)
 	return err;
 }
 
-/* ---- lseek
- * --------------------------------------------------------------------------------------- */
+/* ---- lseek ---- */
 
 struct stretch {
 	uint64_t start, end;

@@ -14,8 +14,7 @@
 
 #define DEFAULT_COMMIT_MS 5000
 
-/* ---- the dirty list
- * ------------------------------------------------------------------------------ */
+/* ---- the dirty list ---- */
 
 void inode_mark_dirty(struct fs *fs, struct inode *i)
 {
@@ -107,8 +106,7 @@ static bool anything_dirty(struct fs *fs)
 	return listed || pending_any_dead(fs) || db_is_dirty(fs->db);
 }
 
-/* ---- the ticker
- * ---------------------------------------------------------------------------------- */
+/* ---- the ticker ---- */
 
 int fs_sync(struct fs *fs)
 {
@@ -183,8 +181,7 @@ static void *ticker(void *arg)
 	return NULL;
 }
 
-/* ---- durable segments
- * ---------------------------------------------------------------------------- */
+/* ---- durable segments ---- */
 
 /* Inodes with packed sets that may enter, referenced; twice in the list does no harm. */
 static size_t collect_ready(struct fs *fs, struct inode **all, size_t max)
@@ -241,8 +238,7 @@ void flush_segment_durable(void *ctx, uint64_t segment)
 	pthread_mutex_unlock(&f->lock);
 }
 
-/* ---- pressure
- * ------------------------------------------------------------------------------------ */
+/* ---- pressure ---- */
 
 /* Memory that is on its way out by itself. */
 static uint64_t in_motion(struct fs *fs)
@@ -293,12 +289,12 @@ void flush_pressure(void *ctx)
 	pthread_mutex_unlock(&f->lock);
 }
 
-/* ---- life
- * ---------------------------------------------------------------------------------------- */
+/* ---- life ---- */
 
 int flush_start(struct fs *fs)
 {
 	struct flusher *f = calloc(1, sizeof(*f));
+	pthread_rwlockattr_t prefer_writers;
 	sigset_t all, before;
 	int err;
 
@@ -306,7 +302,12 @@ int flush_start(struct fs *fs)
 		return -ENOMEM;
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_mutex_init(&f->pending_lock, NULL);
-	pthread_rwlock_init(&f->gate, NULL);
+	/* Appending threads take turns without a gap: who wants it alone must not wait for one. */
+	pthread_rwlockattr_init(&prefer_writers);
+	pthread_rwlockattr_setkind_np(&prefer_writers,
+				      PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&f->gate, &prefer_writers);
+	pthread_rwlockattr_destroy(&prefer_writers);
 	cond_init(&f->wake);
 	fs->flusher = f;
 	fs->budget.on_pressure = flush_pressure;

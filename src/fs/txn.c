@@ -16,7 +16,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* ---- reading --------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 int db_value(struct fs *fs, const struct key *k, struct buf *out)
 {
@@ -34,7 +34,7 @@ int db_value(struct fs *fs, const struct key *k, struct buf *out)
 	return buf_error(out);
 }
 
-/* ---- segments' counters ---------------------------------------------------------------------- */
+/* ---- segments' counters ---- */
 
 /* totals_lock held */
 static struct seg *seg_find(struct fs *fs, uint64_t segment)
@@ -106,7 +106,7 @@ void txn_warm_segment(struct fs *fs, uint64_t segment)
 		(void)seg_read(fs, segment, &rec); /* the block is in LevelDB's cache now */
 }
 
-/* ---- batches --------------------------------------------------------------------------------- */
+/* ---- batches ---- */
 
 static int may_write(struct fs *fs)
 {
@@ -284,7 +284,7 @@ uint64_t txn_new_ino(struct fs *fs)
 	return ino;
 }
 
-/* ---- the cut --------------------------------------------------------------------------------- */
+/* ---- the cut ---- */
 
 static void put_value(leveldb_writebatch_t *batch, const struct key *k, const struct buf *value)
 {

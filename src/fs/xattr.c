@@ -79,7 +79,7 @@ static int check_name(const char *name)
 	return -EOPNOTSUPP;
 }
 
-/* ---- listing --------------------------------------------------------------------------------- */
+/* ---- listing ---- */
 
 static int add_names(leveldb_iterator_t *it, const struct key *prefix, struct buf *out)
 {
@@ -111,7 +111,7 @@ static int list_names(struct fs *fs, uint64_t ino, struct buf *out)
 	return msg ? db_error(fs->db, msg) : err;
 }
 
-/* ---- changing -------------------------------------------------------------------------------- */
+/* ---- changing ---- */
 
 struct change {
 	const char *name;
@@ -247,7 +247,7 @@ int fs_removexattr(struct fs *fs, uint64_t ino, const char *name)
 	return err < 0 ? err : change_xattr(fs, ino, &c);
 }
 
-/* ---- reading --------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 static int has_any(struct fs *fs, uint64_t ino, bool *ret)
 {

@@ -148,8 +148,7 @@ static int open_parent(struct file_store *f, const char *key, bool make, const c
 	return dir;
 }
 
-/* ---- reading
- * ----------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 static int read_all_at(int fd, struct buf *out, uint64_t offset, uint64_t len)
 {
@@ -253,8 +252,7 @@ static int file_head(struct store *s, const char *key, struct store_meta *ret_me
 	return err < 0 ? err_note(err, "HEAD %s: %s", key, err_text(err)) : 0;
 }
 
-/* ---- writing
- * ------------------------------------------------------------------------------------------ */
+/* ---- writing ---- */
 
 static int open_tmp_dir(struct file_store *f)
 {
@@ -518,8 +516,7 @@ static int file_copy(struct store *s, const char *from, const char *to)
 	return finish_tmp(s, &t, copy_bytes(t.fd, source, (uint64_t)st.st_size), &put, NULL);
 }
 
-/* ---- deleting
- * ----------------------------------------------------------------------------------------- */
+/* ---- deleting ---- */
 
 /* sync: also when there was nothing, which may be the work of a delete whose sync failed. */
 static int remove_one(struct store *s, const char *key, bool sync)
@@ -565,8 +562,7 @@ static int file_remove_many(struct store *s, const char *const *keys, size_t cou
 	return err;
 }
 
-/* ---- listing
- * ----------------------------------------------------------------------------------------- */
+/* ---- listing ---- */
 
 static int file_list(struct store *s, const char *prefix, const char *start_after, unsigned max,
 		     struct store_list *out)
@@ -582,8 +578,7 @@ static int file_list(struct store *s, const char *prefix, const char *start_afte
 	return os_error("LIST", prefix);
 }
 
-/* ---- life
- * -------------------------------------------------------------------------------------------- */
+/* ---- life ---- */
 
 static void file_cancel(struct store *s)
 {

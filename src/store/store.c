@@ -56,8 +56,7 @@ void store_unref(struct store *s)
 		s->ops->destroy(s);
 }
 
-/* ---- arguments
- * ------------------------------------------------------------------------------------ */
+/* ---- arguments ---- */
 
 static bool component_is_bad(const char *c, size_t len)
 {
@@ -128,8 +127,7 @@ size_t store_put_size(const struct store_put *put)
 	return size;
 }
 
-/* ---- operations
- * ------------------------------------------------------------------------------------ */
+/* ---- operations ---- */
 
 int store_get(struct store *s, const char *key, uint64_t offset, uint64_t len, struct buf *out,
 	      struct store_meta *ret_meta)
@@ -254,8 +252,7 @@ void store_cancel(struct store *s)
 		s->ops->cancel(s);
 }
 
-/* ---- lists
- * ------------------------------------------------------------------------------------------ */
+/* ---- lists ---- */
 
 int store_list_add(struct store_list *l, const char *key, uint64_t size_bytes, int64_t mtime_s)
 {

@@ -167,7 +167,7 @@ int store_remove_many(struct store *s, const char *const *keys, size_t count);
  * cancels that wrapper's waiting, and passes on to the store below only if that is told separately. */
 void store_cancel(struct store *s);
 
-/* ---- wrappers: each takes a reference of next ---------------------------------------------------- */
+/* ---- wrappers: each takes a reference of next ---- */
 
 /* Counts, and reports every request to `each` if given (from any thread, after the answer). */
 struct store_request {

@@ -15,8 +15,7 @@
 #define PATIENCE_S 5
 #define ASK_MS 2000
 
-/* ---- names
- * ---------------------------------------------------------------------------------------- */
+/* ---- names ---- */
 
 static socklen_t address(const char *name, struct sockaddr_un *ret)
 {
@@ -45,8 +44,7 @@ static void be_impatient(int fd)
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 }
 
-/* ---- the daemon's side
- * ------------------------------------------------------------------------------ */
+/* ---- the daemon's side ---- */
 
 int ctl_listen(unsigned major, unsigned minor, int *ret_fd)
 {
@@ -85,8 +83,7 @@ int ctl_accept(int listener, int *ret_fd)
 	return 0;
 }
 
-/* ---- the client's side
- * ------------------------------------------------------------------------------ */
+/* ---- the client's side ---- */
 
 /* Takes fd over only with result 0. */
 static int connect_name(const char *name, const uid_t *owner, int *ret_fd, pid_t *ret_pid)
@@ -220,8 +217,7 @@ int ctl_connect_by_dir(const char *dir, int *ret_fd, pid_t *ret_pid)
 	return found(each_name(attempt_dir, &w), &w, ret_fd, ret_pid);
 }
 
-/* ---- lines
- * ------------------------------------------------------------------------------------------ */
+/* ---- lines ---- */
 
 int ctl_write(int fd, const char *fmt, ...)
 {

@@ -23,8 +23,7 @@
 
 #include <limits.h>
 
-/* ---- mount table
- * ---------------------------------------------------------------------------------- */
+/* ---- mount table ---- */
 
 #define CTL_FSTYPE "fuse.levels3fs"
 
@@ -51,8 +50,7 @@ bool ctl_mount_is_dead(const struct ctl_mount *m);
  * MNT_FORCE. -EBUSY, -EPERM, -EINVAL (nothing mounted there). */
 int ctl_unmount(const char *dir, int flags);
 
-/* ---- sockets
- * -------------------------------------------------------------------------------------- */
+/* ---- sockets ---- */
 
 #define CTL_LINE_MAX 4096
 

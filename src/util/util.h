@@ -270,7 +270,7 @@ void budget_force(struct budget *b, uint64_t bytes);
 void budget_give(struct budget *b, uint64_t bytes);
 uint64_t budget_used(struct budget *b);
 
-/* ---- numbers, strings -------------------------------------------------------------------------- */
+/* ---- numbers, strings ---- */
 /* Whole string, no sign, no space. 0 or -EINVAL / -ERANGE. */
 int parse_u64(const char *s, uint64_t *ret);
 /* "512M", "1.5G", "64KiB", "10" (bytes); K M G T P, powers of 1024. */

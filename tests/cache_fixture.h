@@ -9,8 +9,8 @@
 #define LEVELS3_TESTS_CACHE_FIXTURE_H
 
 #include "cache/cache.h"
+#include "runner.h"
 
-#include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -313,17 +313,6 @@ static void teardown(void)
 	if (fx.dir[0])
 		run("rm -rf");
 	pthread_mutex_destroy(&fx.lock);
-}
-
-static inline int run_suite(Suite *s)
-{
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 #endif

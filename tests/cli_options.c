@@ -2,8 +2,8 @@
 /* The manual page and the tables of options say the same; mount options become what the kernel
  * takes. */
 #include "../fuse/options.h"
+#include "runner.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,8 +194,6 @@ int main(void)
 {
 	Suite *suite = suite_create("mount options");
 	TCase *tc = tcase_create("mount options");
-	SRunner *sr;
-	int failed;
 
 	tcase_set_timeout(tc, 20);
 	tcase_add_checked_fixture(tc, setup, teardown);
@@ -207,9 +205,5 @@ int main(void)
 	tcase_add_test(tc, a_comma_in_the_source_does_not_become_an_option);
 	tcase_add_test(tc, unknown_mount_options_are_errors_with_a_suggestion);
 	suite_add_tcase(suite, tc);
-	sr = srunner_create(suite);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(suite);
 }

@@ -10,8 +10,8 @@
 #define LEVELS3_TESTS_DATA_FIXTURE_H
 
 #include "data/data.h"
+#include "runner.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -233,17 +233,6 @@ static inline int extent_read(struct data *d, const struct extent *e, uint32_t f
 static inline void extent_check(struct data *d, const struct extent *e)
 {
 	ck_assert_int_eq(extent_read(d, e, 0, e->len), 0);
-}
-
-static inline int run_suite(Suite *s)
-{
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 #endif

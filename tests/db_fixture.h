@@ -11,8 +11,8 @@
 #define LEVELS3_TESTS_DB_FIXTURE_H
 
 #include "db/db.h"
+#include "runner.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -347,17 +347,6 @@ static inline void nth_object(const char *url, const char *prefix, int n, char o
 	ck_assert_msg(n >= 0 && (size_t)n < l.count, "too few objects under %s", prefix);
 	snprintf(out, STORE_KEY_MAX, "%s", l.entries[n].key);
 	store_list_release(&l);
-}
-
-static inline int run_suite(Suite *s)
-{
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
 }
 
 #endif

@@ -6,8 +6,8 @@
 #define LEVELS3_TESTS_FS_FIXTURE_H
 
 #include "fs/fs.h"
+#include "runner.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -173,17 +173,6 @@ static inline size_t read_at(uint64_t ino, void *bytes, size_t len, uint64_t off
 	ck_assert_int_ge(got, 0);
 	fs_file_close(f);
 	return (size_t)got;
-}
-
-static inline int run_suite(Suite *s)
-{
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 #endif

@@ -4,8 +4,8 @@
  * format version 1 stays what it is.
  */
 #include "fs/internal.h"
+#include "runner.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -424,8 +424,6 @@ int main(void)
 	Suite *s = suite_create("the stored form of a filesystem");
 	TCase *back = tcase_create("coming back"), *damage = tcase_create("damage");
 	TCase *version = tcase_create("version 1");
-	SRunner *sr = srunner_create(s);
-	int failed;
 
 	tcase_add_test(back, an_inode_comes_back_as_it_was);
 	tcase_add_test(back, a_symlink_keeps_its_target);
@@ -444,8 +442,5 @@ int main(void)
 	suite_add_tcase(s, back);
 	suite_add_tcase(s, damage);
 	suite_add_tcase(s, version);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(s);
 }

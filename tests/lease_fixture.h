@@ -9,8 +9,8 @@
 #define LEVELS3_TESTS_LEASE_FIXTURE_H
 
 #include "lease/lease.h"
+#include "runner.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -302,17 +302,6 @@ static inline struct store *careless_init(struct careless *c, struct store *next
 	*c = (struct careless){ .store = { .ops = &careless_ops, .refs = 1, .url = "careless:" },
 				.next = store_ref(next) };
 	return &c->store;
-}
-
-static inline int run_suite(Suite *s)
-{
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 #endif

@@ -7,8 +7,8 @@
 #define LEVELS3_TESTS_STORE_FIXTURE_H
 
 #include "store/store.h"
+#include "runner.h"
 
-#include <check.h>
 #include <errno.h>
 #include <ftw.h>
 #include <limits.h>
@@ -135,17 +135,6 @@ static __attribute__((unused)) int count_up(struct store *s, const char *key)
 		if (err != -L3_PRECONDITION)
 			return err;
 	}
-}
-
-static __attribute__((unused)) int run_suite(Suite *s)
-{
-	SRunner *r = srunner_create(s);
-	int failed;
-
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 #endif

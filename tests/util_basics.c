@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* util: notes of errors, buffers and cursors over hostile bytes, frames with every bit damaged. */
 #include "util/util.h"
+#include "runner.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -428,12 +428,7 @@ static void add_cases(Suite *s)
 int main(void)
 {
 	Suite *s = suite_create("util: errors, buffers, frames");
-	SRunner *r = srunner_create(s);
-	int failed;
 
 	add_cases(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(s);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* util: numbers, durations and names as people write them, small files. */
 #include "util/util.h"
+#include "runner.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,12 +165,7 @@ static void add_cases(Suite *s)
 int main(void)
 {
 	Suite *s = suite_create("util: what people write");
-	SRunner *r = srunner_create(s);
-	int failed;
 
 	add_cases(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(s);
 }

@@ -94,7 +94,6 @@ int fs_readlink(struct fs *fs, uint64_t ino, struct buf *out)
 
 #define COOKIE_DOT 1
 #define COOKIE_DOTDOT 2
-#define DENTRY_KEY_BYTES 17
 
 struct listing {
 	struct fs *fs;
@@ -163,7 +162,7 @@ static int tell_entries(const struct listing *l, uint64_t cookie)
 		size_t key_len, len;
 		const char *key = leveldb_iter_key(it, &key_len), *value;
 
-		if (key_len != DENTRY_KEY_BYTES || memcmp(key, k.bytes, 9) != 0)
+		if (key_len != KEY_ORDERED_BYTES || memcmp(key, k.bytes, KEY_PREFIX_BYTES) != 0)
 			break;
 		value = leveldb_iter_value(it, &len);
 		more = tell_stored(l, get_u64_be(key + 9), value, len);

@@ -16,8 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EXTENT_KEY_BYTES 17
-
 int extent_list_add(struct extent_list *l, const struct extent *e)
 {
 	if (l->count == l->cap) {
@@ -105,7 +103,7 @@ static int cursor_get(struct cursor *c, struct extent *ret)
 	if (!leveldb_iter_valid(c->it))
 		return cursor_error(c);
 	key = leveldb_iter_key(c->it, &key_len);
-	if (key_len != EXTENT_KEY_BYTES || key[0] != 'E' || get_u64_be(key + 1) != c->ino)
+	if (key_len != KEY_ORDERED_BYTES || key[0] != 'E' || get_u64_be(key + 1) != c->ino)
 		return 0;
 	value = leveldb_iter_value(c->it, &len);
 	err = extent_decode(value, len, get_u64_be(key + 9), ret);

@@ -80,6 +80,8 @@
 /* ---- keys.c ---- */
 
 #define KEY_MAX 320
+#define KEY_PREFIX_BYTES 9  /* letter and inode: what an inode's records of a kind share */
+#define KEY_ORDERED_BYTES 17 /* of a D or E record */
 
 enum key_kind { /* first byte of every key */
 	KEY_INODE = 'I',

@@ -16,9 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EXTENT_KEY_BYTES 17
-#define XATTR_PREFIX_BYTES 9
-
 int reap_claim(struct fs *fs, uint64_t ino, struct reap_inode *ret)
 {
 	struct inode *i;
@@ -97,7 +94,7 @@ static int spoils_extent(struct spoils *s, const char *key, const char *value, s
 		s->refs[s->ref_count++].bytes = e.end - e.start;
 	}
 	s->bytes += e.end - e.start;
-	spoils_key(s, key, EXTENT_KEY_BYTES);
+	spoils_key(s, key, KEY_ORDERED_BYTES);
 	return 0;
 }
 
@@ -124,7 +121,7 @@ static int gather_extents(struct fs *fs, struct spoils *s, uint64_t ino, uint64_
 		size_t key_len, len;
 		const char *key = leveldb_iter_key(it, &key_len), *value;
 
-		if (key_len != EXTENT_KEY_BYTES || memcmp(key, from.bytes, 9) != 0)
+		if (key_len != KEY_ORDERED_BYTES || memcmp(key, from.bytes, KEY_PREFIX_BYTES) != 0)
 			break;
 		if (spoils_full(s)) {
 			more = 1;
@@ -140,22 +137,20 @@ static int gather_extents(struct fs *fs, struct spoils *s, uint64_t ino, uint64_
 	return !more;
 }
 
-/* Likewise. */
-static int gather_xattrs(struct fs *fs, struct spoils *s, uint64_t ino)
+/* Likewise: an inode's records of the kind of `from`, which is the first. */
+static int gather_keys(struct fs *fs, struct spoils *s, const struct key *from)
 {
 	leveldb_iterator_t *it =
 		leveldb_create_iterator(db_handle(fs->db), db_scan_options(fs->db));
-	struct key from;
 	int more = 0, err;
 
-	key_xattr(&from, ino, NULL);
-	leveldb_iter_seek(it, (const char *)from.bytes, from.len);
+	leveldb_iter_seek(it, (const char *)from->bytes, from->len);
 	for (; leveldb_iter_valid(it); leveldb_iter_next(it)) {
 		size_t len;
 		const char *key = leveldb_iter_key(it, &len);
 
-		if (len < XATTR_PREFIX_BYTES || len > KEY_MAX ||
-		    memcmp(key, from.bytes, XATTR_PREFIX_BYTES) != 0)
+		if (len < KEY_PREFIX_BYTES || len > KEY_MAX ||
+		    memcmp(key, from->bytes, KEY_PREFIX_BYTES) != 0)
 			break;
 		if (spoils_full(s)) {
 			more = 1;
@@ -167,30 +162,21 @@ static int gather_xattrs(struct fs *fs, struct spoils *s, uint64_t ino)
 	return err < 0 ? err : !more;
 }
 
+static int gather_xattrs(struct fs *fs, struct spoils *s, uint64_t ino)
+{
+	struct key from;
+
+	key_xattr(&from, ino, NULL);
+	return gather_keys(fs, s, &from);
+}
+
 /* All tombstones that may be left in a folder. There cannot be names. */
 static int gather_tombstones(struct fs *fs, struct spoils *s, uint64_t ino)
 {
-	leveldb_iterator_t *it =
-		leveldb_create_iterator(db_handle(fs->db), db_scan_options(fs->db));
 	struct key from;
-	int more = 0, err;
 
 	key_dentry(&from, ino, 0);
-	leveldb_iter_seek(it, (const char *)from.bytes, from.len);
-	for (; leveldb_iter_valid(it); leveldb_iter_next(it)) {
-		size_t len;
-		const char *key = leveldb_iter_key(it, &len);
-
-		if (len != from.len || memcmp(key, from.bytes, 9) != 0)
-			break;
-		if (spoils_full(s)) {
-			more = 1;
-			break;
-		}
-		spoils_key(s, key, len);
-	}
-	err = iter_close(fs, it);
-	return err < 0 ? err : !more;
+	return gather_keys(fs, s, &from);
 }
 
 /* ---- removing inodes ---- */

@@ -120,8 +120,7 @@ static void live_and_die(struct session *s)
 	store_unref(s->faults);
 }
 
-/* ---- afterwards ---------------------------------------------------------------------------------
- */
+/* ---- afterwards ---- */
 
 static bool same_names(struct model *m, const char *found)
 {

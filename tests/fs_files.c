@@ -12,8 +12,7 @@
 #define URL "mem:fs-files-tests"
 #define MODEL_BYTES (3 * 1024 * 1024)
 
-/* ---- a file as an array -----------------------------------------------------------------------
- */
+/* ---- a file as an array ---- */
 
 struct model {
 	uint8_t *bytes; /* zeros beyond size */
@@ -219,8 +218,7 @@ START_TEST(random_operations_on_a_file_do_what_an_array_does)
 }
 END_TEST
 
-/* ---- particular shapes --------------------------------------------------------------------------
- */
+/* ---- particular shapes ---- */
 
 static void fill(uint8_t *bytes, size_t len, uint64_t seed)
 {
@@ -393,8 +391,7 @@ START_TEST(a_write_by_somebody_unprivileged_takes_setuid_away_and_moves_times)
 }
 END_TEST
 
-/* ---- several at a time --------------------------------------------------------------------------
- */
+/* ---- several at a time ---- */
 
 #define APPENDERS 4
 #define RECORDS 400

@@ -120,8 +120,7 @@ static void fill(uint8_t *bytes, size_t len, uint64_t seed)
 	}
 }
 
-/* ---- requests -----------------------------------------------------------------------------------
- */
+/* ---- requests ---- */
 
 START_TEST(a_small_write_and_its_fsync_cost_one_put_and_nothing_else)
 {

@@ -16,3 +16,8 @@ tests_store_s3_cred_SOURCES = tests/store_s3_cred.c tests/store_fixture.h
 tests_store_s3_cred_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
 tests_store_s3_http_SOURCES = tests/store_s3_http.c tests/store_s3_server.h tests/store_fixture.h
 tests_store_s3_http_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/store_s3_tls
+tests_store_s3_tls_SOURCES = tests/store_s3_tls.c tests/store_s3_server.h tests/store_fixture.h
+tests_store_s3_tls_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS)
+tests_store_s3_tls_LDADD = $(STORE_LIBS) $(SSL_LIBS) $(CHECK_LIBS)

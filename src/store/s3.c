@@ -38,8 +38,7 @@ static void fill_meta(const struct s3_call *c, uint64_t size, struct store_meta 
 	memcpy(ret->etag, a->etag, sizeof(ret->etag));
 }
 
-/* ---- reading -----------------------------------------------------------------------------------
- */
+/* ---- reading ---- */
 
 static int s3_head(struct store *s, const char *key, struct store_meta *ret_meta)
 {
@@ -131,8 +130,7 @@ static int s3_get(struct store *s, const char *key, uint64_t offset, uint64_t le
 	return 0;
 }
 
-/* ---- writing -----------------------------------------------------------------------------------
- */
+/* ---- writing ---- */
 
 /* 412 and the like, as long as they say something about us and not about our own first sending. */
 static int judge_condition(const struct s3_call *c, const struct store_put *put, int err)
@@ -255,8 +253,7 @@ static int s3_copy(struct store *s, const char *from, const char *to)
 	return err < 0 ? s3_call_failed(&c, err) : 0;
 }
 
-/* ---- deleting ----------------------------------------------------------------------------------
- */
+/* ---- deleting ---- */
 
 static int s3_remove(struct store *s, const char *key)
 {
@@ -340,8 +337,7 @@ static int s3_remove_many(struct store *s, const char *const *keys, size_t count
 	return remove_singly(s, keys, count);
 }
 
-/* ---- listing -----------------------------------------------------------------------------------
- */
+/* ---- listing ---- */
 
 /* One page; `after` is a whole key of the bucket, "" for none. *ret_last: the last key in it. */
 static int list_page(struct s3 *s3, const char *prefix, const char *after, unsigned max,
@@ -397,8 +393,7 @@ static int s3_list(struct store *s, const char *prefix, const char *start_after,
 	return err;
 }
 
-/* ---- opening, cancelling, closing --------------------------------------------------------------
- */
+/* ---- opening, cancelling, closing ---- */
 
 static void s3_cancel(struct store *s)
 {

@@ -22,8 +22,7 @@
 
 #define S3_KEY_MAX 1024 /* S3's limit, the URL's prefix included */
 
-/* ---- s3_cred.c ---------------------------------------------------------------------------------
- */
+/* ---- s3_cred.c ---- */
 
 struct s3_cred { /* strings owned; wiped when released */
 	char *access_key, *secret_key, *session_token;
@@ -45,8 +44,7 @@ bool s3_cred_same(const struct s3_cred *a, const struct s3_cred *b);
  * just whether the section is there. */
 int s3_ini_get(const char *text, const char *section, const char *key, char **ret);
 
-/* ---- s3_sign.c ---------------------------------------------------------------------------------
- */
+/* ---- s3_sign.c ---- */
 
 #define S3_SHA256_HEX_LEN 65
 #define S3_MD5_BASE64_LEN 25
@@ -79,8 +77,7 @@ int s3_md5_base64(const void *data, size_t len, char out[S3_MD5_BASE64_LEN]);
 /* Percent-encoding as SigV4 wants it: all but A-Za-z0-9-._~ (and '/' if keep_slash). */
 void s3_encode(struct buf *out, const char *s, bool keep_slash);
 
-/* ---- s3_xml.c ----------------------------------------------------------------------------------
- */
+/* ---- s3_xml.c ---- */
 
 #define S3_XML_MAX ((size_t)16 << 20)
 
@@ -109,8 +106,7 @@ bool s3_xml_error(const void *xml, size_t len, struct s3_error *ret);
 /* Text for an element. False if XML cannot hold it (control characters). */
 bool s3_xml_escape(struct buf *out, const char *text);
 
-/* ---- s3_http.c ---------------------------------------------------------------------------------
- */
+/* ---- s3_http.c ---- */
 
 struct s3_http;
 
@@ -154,8 +150,7 @@ void s3_http_cancel(struct s3_http *h);
 int s3_http_do(struct s3_http *h, const struct s3_exchange *x, struct s3_answer *ret);
 void s3_answer_release(struct s3_answer *a);
 
-/* ---- s3_url.c ----------------------------------------------------------------------------------
- */
+/* ---- s3_url.c ---- */
 
 struct s3_place {
 	char *bucket, *prefix; /* prefix "" or with '/' at its end */
@@ -169,8 +164,7 @@ int s3_place_parse(const char *url, const struct store_config *config,
 		   const struct s3_profile *profile, struct s3_place *ret);
 void s3_place_release(struct s3_place *p);
 
-/* ---- the store, and one request to it ----------------------------------------------------------
- */
+/* ---- the store, and one request to it ---- */
 
 struct s3_keys {       /* never changed; newer ones replace the whole */
 	unsigned refs; /* atomic */
@@ -224,8 +218,7 @@ int s3_call_run(struct s3_call *c);
  * note says what was wrong with the answer. Returns the error, with the full note. */
 int s3_call_failed(struct s3_call *c, int err);
 
-/* ---- s3_error.c --------------------------------------------------------------------------------
- */
+/* ---- s3_error.c ---- */
 
 /* The store's error for c->answer.status and c->error, and its note. */
 int s3_error_judge(const struct s3_call *c);
@@ -234,8 +227,7 @@ bool s3_error_is_about_keys(const struct s3_call *c);
 /* The server does not know this kind of request. */
 bool s3_error_is_unknown_request(const struct s3_call *c);
 
-/* ---- s3_multipart.c ----------------------------------------------------------------------------
- */
+/* ---- s3_multipart.c ---- */
 
 /* Unconditional; -L3_... as a PUT. What was sent of a failed one is thrown away if the server can
  * be reached; a bucket's rule for incomplete uploads sees to the rest. */

@@ -11,8 +11,7 @@
 #define AMZ_DATE_LEN 17
 #define HEADERS_MAX (S3_CALL_HEADERS + 5)
 
-/* ---- credentials -------------------------------------------------------------------------------
- */
+/* ---- credentials ---- */
 
 static struct s3_keys *keys_get(struct s3 *s3)
 {
@@ -67,8 +66,7 @@ static bool keys_renew(struct s3 *s3, const struct s3_keys *used)
 	return changed;
 }
 
-/* ---- setting up --------------------------------------------------------------------------------
- */
+/* ---- setting up ---- */
 
 void s3_call_init(struct s3_call *c, struct s3 *s3, const char *what, const char *method,
 		  const char *key)
@@ -95,8 +93,7 @@ void s3_call_query(struct s3_call *c, const char *name, const char *value)
 	s3_encode(&c->query, value, false);
 }
 
-/* ---- sending -----------------------------------------------------------------------------------
- */
+/* ---- sending ---- */
 
 struct dressed { /* what one sending needs besides the call */
 	struct s3_header headers[HEADERS_MAX];

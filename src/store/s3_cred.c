@@ -70,8 +70,7 @@ static const char *env(const char *name)
 	return v && *v ? v : NULL;
 }
 
-/* ---- INI files ---------------------------------------------------------------------------------
- */
+/* ---- INI files ---- */
 
 /* Moves *start past blanks; the length without blanks at the end. */
 static size_t trim(const char **start, size_t len)
@@ -160,8 +159,7 @@ int s3_ini_get(const char *text, const char *section, const char *key, char **re
 	return -ENOENT;
 }
 
-/* ---- the shared files --------------------------------------------------------------------------
- */
+/* ---- the shared files ---- */
 
 struct shared {
 	const char *variable, *name;
@@ -249,8 +247,7 @@ static int profile_get(const char *profile, const char *key, char **ret)
 	return err;
 }
 
-/* ---- keys --------------------------------------------------------------------------------------
- */
+/* ---- keys ---- */
 
 static int no_keys(const char *profile, bool section_seen, bool named)
 {
@@ -356,8 +353,7 @@ int s3_cred_load(const char *profile, struct s3_cred *ret)
 	return err;
 }
 
-/* ---- other settings ----------------------------------------------------------------------------
- */
+/* ---- other settings ---- */
 
 /* The first variable that is set, else the profile's setting, else NULL. */
 static int setting(const char *profile, const char *variable, const char *variable2,

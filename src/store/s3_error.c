@@ -130,8 +130,7 @@ bool s3_error_is_unknown_request(const struct s3_call *c)
 	       strcmp(c->error.code, "MethodNotAllowed") == 0;
 }
 
-/* ---- words -------------------------------------------------------------------------------------
- */
+/* ---- words ---- */
 
 static void format_utc(time_t when, char out[32])
 {

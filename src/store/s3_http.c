@@ -144,8 +144,7 @@ static bool is_cancelled(struct s3_http *h)
 	return __atomic_load_n(&h->cancelled, __ATOMIC_ACQUIRE);
 }
 
-/* ---- handles -----------------------------------------------------------------------------------
- */
+/* ---- handles ---- */
 
 static struct handle *make_handle(void)
 {
@@ -201,8 +200,7 @@ static void give_handle(struct s3_http *h, struct handle *one)
 	pthread_mutex_unlock(&h->lock);
 }
 
-/* ---- one exchange: what curl calls -------------------------------------------------------------
- */
+/* ---- one exchange: what curl calls ---- */
 
 struct transfer {
 	struct s3_http *http;
@@ -450,8 +448,7 @@ static int on_progress(void *ctx, curl_off_t down_total, curl_off_t down, curl_o
 	return t->stalled;
 }
 
-/* ---- one exchange: setting it up, judging it ---------------------------------------------------
- */
+/* ---- one exchange: setting it up, judging it ---- */
 
 static int append_header(struct transfer *t, const char *line)
 {

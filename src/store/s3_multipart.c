@@ -62,8 +62,7 @@ static void throw_away(struct upload *u, int err)
 	(void)err_note(err, "%s", buf_cstr(&note));
 }
 
-/* ---- parts -------------------------------------------------------------------------------------
- */
+/* ---- parts ---- */
 
 /* The pieces of put->iov that make up [offset, offset + len), into out; how many. */
 static int slice(const struct store_put *put, uint64_t offset, uint64_t len, struct iovec *out)
@@ -162,8 +161,7 @@ static int put_all_parts(struct upload *u)
 	return u->err < 0 ? err_note(u->err, "%s", buf_cstr(&u->note)) : 0;
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------
- */
+/* ---- the whole ---- */
 
 static int complete(struct upload *u)
 {

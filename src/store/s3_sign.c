@@ -70,8 +70,7 @@ void s3_encode(struct buf *out, const char *s, bool keep_slash)
 	}
 }
 
-/* ---- canonical request -------------------------------------------------------------------------
- */
+/* ---- canonical request ---- */
 
 /* By name, then by value: '=' and the end of a name without one sort before all else. */
 static int by_name_then_value(const void *a, const void *b)
@@ -173,8 +172,7 @@ int s3_canonical_request(const struct s3_sign_request *r, struct buf *out, struc
 	return buf_error(out) < 0 || buf_error(signed_names) < 0 ? -ENOMEM : 0;
 }
 
-/* ---- string to sign, key, signature ------------------------------------------------------------
- */
+/* ---- string to sign, key, signature ---- */
 
 static void scope(const struct s3_sign_request *r, struct buf *out)
 {

@@ -129,8 +129,7 @@ static int check_region(const char *region)
 	return 0;
 }
 
-/* ---- addressing style --------------------------------------------------------------------------
- */
+/* ---- addressing style ---- */
 
 /* One label of a host name: dots would leave what a TLS wildcard covers. */
 static bool is_host_label(const char *bucket)

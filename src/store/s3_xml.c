@@ -166,8 +166,7 @@ static int read_xml(struct reader *r, const void *xml, size_t len)
 	return err;
 }
 
-/* ---- lists -------------------------------------------------------------------------------------
- */
+/* ---- lists ---- */
 
 struct list_form {
 	struct store_list
@@ -312,8 +311,7 @@ int s3_xml_list(const void *xml, size_t len, const char *strip_prefix, struct st
 	return err;
 }
 
-/* ---- errors and small results ------------------------------------------------------------------
- */
+/* ---- errors and small results ---- */
 
 bool s3_xml_error(const void *xml, size_t len, struct s3_error *ret)
 {

@@ -53,7 +53,7 @@ static bool step(struct session *s)
 
 	*op = model_draw_op(&s->model, s->done + 1);
 	want = model_do(&s->model, op);
-	got = real_do(op, s->inos, &made);
+	got = real_do(fs, real_write, op, s->inos, &made);
 	if (got != want) {
 		ck_assert_msg(dead(s), "operation %u: %d instead of %d: %s", s->done, got, want,
 			      err_last_note());
@@ -148,7 +148,7 @@ static void expect_a_prefix(struct session *s)
 	struct model m;
 	bool fits = false;
 
-	real_print(FS_ROOT_INO, &found);
+	must(real_print(fs, FS_ROOT_INO, &found), "tree");
 	for (unsigned n = 0; n < MODEL_NODES; n++)
 		newest[n] = s->model.nodes[n].value;
 	for (unsigned count = s->acknowledged; count <= s->done && !fits; count++) {

@@ -25,7 +25,7 @@ static void run_ops(uint64_t first_value)
 			return;
 		op = model_draw_op(&model, first_value + n);
 		want = model_do(&model, &op);
-		got = real_do(&op, inos, &made);
+		got = real_do(fs, real_write, &op, inos, &made);
 		ck_assert_msg(
 			got == want,
 			"operation %llu of kind %u (%u in %u, %u in %u): %d instead of %d: %s",
@@ -45,7 +45,7 @@ static void compare(void)
 
 	model_sync(&model);
 	model_print(&model, MODEL_ROOT, &want);
-	real_print(FS_ROOT_INO, &got);
+	must(real_print(fs, FS_ROOT_INO, &got), "tree");
 	ck_assert_str_eq(buf_cstr(&got), buf_cstr(&want));
 	for (unsigned n = 0; n < MODEL_NODES; n++) {
 		newest[n] = model.nodes[n].value;

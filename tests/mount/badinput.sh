@@ -79,7 +79,7 @@ else
 
 	# Keys that may only read.
 	admin() { timeout 60 radosgw-admin -c "$LEVELS3_TEST_RGW_DIR/ceph.conf" user modify --uid=levels3 --op-mask="$1" >/dev/null 2>&1; }
-	trap 'admin "read, write, delete"; cleanup' EXIT
+	at_exit 'admin "read, write, delete"'
 	admin read || fail "cannot change the user's rights"
 	m 'AccessDenied|no right|denies' 32 "$URL" "$MNT" retry=1
 	"$PROGRAM" mount "$URL" "$MNT" -o "$(store_opts),ro" || fail "keys that may read cannot mount read-only"

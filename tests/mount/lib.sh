@@ -114,8 +114,13 @@ same_tree() {
 		fail "trees differ: $(diff "$WORK/tree.a" "$WORK/tree.b" | head -6 | cut -c1-300)"
 }
 
+# at_exit COMMAND: runs before the cleanup, last one first, however the test ends; its status changes nothing.
+exit_commands=()
+at_exit() { exit_commands=("$*" "${exit_commands[@]}"); }
+
 cleanup() {
-	local status=$?
+	local status=$? command
+	for command in "${exit_commands[@]}"; do eval "$command"; done
 	if mountpoint -q "$MNT" 2>/dev/null || [ "$(stat -f -c %T "$MNT" 2>&1)" = fuseblk ]; then
 		timeout 60 "$PROGRAM" umount "$MNT" >/dev/null 2>&1 || fusermount3 -uz "$MNT" 2>/dev/null
 	fi

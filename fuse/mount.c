@@ -92,6 +92,11 @@ static int take_operands(struct command *c, int argc, char **argv)
 				   : "mount takes one URL and one folder (options come after -o)");
 	c->url = argv[optind];
 	c->dir = argv[optind + 1];
+	if (!*c->url)
+		return say(EXIT_USAGE, "the URL is an empty word: levels3fs mount URL DIR");
+	if (strstr(c->dir, "://") && !strstr(c->url, "://"))
+		return say(EXIT_USAGE,
+			   "the URL comes first, then the folder: levels3fs mount URL DIR");
 	return 0;
 }
 
@@ -202,7 +207,7 @@ static void make_parents(const char *path)
 	}
 }
 
-static int settle_cache_dir(struct mount_options *o)
+static int settle_cache_dir(struct mount_options *o, const char *mountpoint)
 {
 	char dir[PATH_MAX];
 	int err = 0;
@@ -212,6 +217,8 @@ static int settle_cache_dir(struct mount_options *o)
 		if (err >= 0)
 			err = fs_config_set(&o->config, "cache_dir", dir);
 	}
+	if (err >= 0)
+		err = mountpoint_check_cache(mountpoint, o->config.cache_dir);
 	if (err >= 0)
 		make_parents(o->config.cache_dir);
 	return err;
@@ -342,7 +349,9 @@ static int mount_it(struct command *c)
 	if (err >= 0)
 		err = mountpoint_check_fuse();
 	if (err >= 0)
-		err = settle_cache_dir(&c->options);
+		err = mountpoint_check_store(dir, c->url);
+	if (err >= 0)
+		err = settle_cache_dir(&c->options, dir);
 	if (err < 0)
 		return say_note(EXIT_MOUNT, err);
 	if (c->foreground)

@@ -14,8 +14,11 @@
 
 static int resolve(const char *path, char dir[PATH_MAX])
 {
-	int err = ctl_resolve(path, dir);
+	int err = *path ? ctl_resolve(path, dir) : -EINVAL;
 	struct stat st;
+
+	if (!*path)
+		return err_note(err, "the mountpoint is an empty word: levels3fs mount URL DIR");
 
 	/* A link to a folder is as good as the folder. */
 	if (err >= 0 && lstat(dir, &st) == 0 && S_ISLNK(st.st_mode)) {
@@ -91,9 +94,9 @@ static int check_folder(const char *dir, bool may_be_nonempty)
 					dir);
 		if (err == -ENOTCONN)
 			return err_note(err,
-					"a mount whose process has died is still on %s; remove it "
-					"with: umount -l %s",
-					dir, dir);
+					"a mount whose process has died is still on %s, or on a "
+					"folder above it; take it away with umount -l",
+					dir);
 		return err_note(err, "the mountpoint %s cannot be used: %s", dir, err_text(err));
 	}
 	if (!S_ISDIR(st.st_mode))
@@ -121,6 +124,77 @@ int mountpoint_check(const char *path, bool may_be_nonempty, char ret_dir[PATH_M
 	}
 	return check_folder(ret_dir, may_be_nonempty);
 }
+
+/* ---- folders apart ---- */
+
+/* With all links followed in what exists of it, which need not be all. */
+static void real_path(const char *path, char out[PATH_MAX])
+{
+	char head[PATH_MAX], real[PATH_MAX];
+	size_t len = strnlen(path, sizeof(head) - 1);
+
+	memcpy(head, path, len);
+	head[len] = '\0';
+	while (len > 0 && !realpath(head, real)) {
+		while (len > 0 && head[len - 1] != '/')
+			len--;
+		while (len > 0 && head[len - 1] == '/')
+			len--;
+		head[len] = '\0';
+	}
+	if (len == 0 || strcmp(real, "/") == 0)
+		real[0] = '\0';
+	if (snprintf(out, PATH_MAX, "%s%s", real, path + len) >= PATH_MAX)
+		out[0] = '\0';
+}
+
+static bool is_within(const char *path, const char *folder)
+{
+	size_t len = strcmp(folder, "/") == 0 ? 0 : strlen(folder);
+
+	return strncmp(path, folder, len) == 0 && (path[len] == '/' || !path[len]);
+}
+
+int mountpoint_check_store(const char *dir, const char *url)
+{
+	char store[PATH_MAX];
+
+	if (strncmp(url, "file:///", strlen("file:///")) != 0)
+		return 0;
+	real_path(url + strlen("file://"), store);
+	if (!store[strspn(store, "/")])
+		return 0; /* the root of the disk: refused for what it is */
+	if (is_within(store, dir))
+		return err_note(-EINVAL,
+				"the store %s is in the mountpoint %s, where the mount would hide "
+				"it; mount somewhere else",
+				store, dir);
+	if (is_within(dir, store))
+		return err_note(
+			-EINVAL,
+			"the mountpoint %s is in the store's folder %s, which holds objects "
+			"only; mount somewhere else",
+			dir, store);
+	return 0;
+}
+
+int mountpoint_check_cache(const char *dir, const char *cache_dir)
+{
+	char cache[PATH_MAX];
+
+	if (strcmp(cache_dir, "none") == 0)
+		return 0;
+	real_path(cache_dir, cache);
+	if (is_within(cache, dir))
+		return err_note(
+			-EINVAL,
+			"the cache folder %s is in the mountpoint %s, where the mount would "
+			"hide it; name another with -o cache_dir=DIR",
+			cache, dir);
+	return 0;
+}
+
+/* ---- FUSE ---- */
 
 static bool in_path(const char *program)
 {

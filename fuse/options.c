@@ -150,9 +150,9 @@ static int add_security(struct mount_options *o, const char *name, const char *v
 
 static int set_own(struct mount_options *o, enum own which, const char *value)
 {
-	if ((which == OWN_FSNAME) != (value != NULL))
+	if (which == OWN_FSNAME ? !value || !*value : value != NULL)
 		return err_note(-L3_BAD_OPTION, "option %s %s", own_infos[which].name,
-				value ? "takes no value" : "needs a value");
+				which == OWN_FSNAME ? "needs a value" : "takes no value");
 	switch (which) {
 	case OWN_WRITEBACK:
 		o->writeback = true;

@@ -62,6 +62,11 @@ int cache_open(const struct cache_config *config, struct cache **ret)
 	return 0;
 }
 
+int cache_check_dir(const char *dir)
+{
+	return dir ? disk_check(dir) : 0;
+}
+
 void cache_close(struct cache *c)
 {
 	if (!c)

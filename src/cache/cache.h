@@ -41,6 +41,9 @@ struct cache_stats {
  * world writable, a link, not writable). An exclusive lock on the subfolder keeps a second process
  * off it: that one runs with memory only (notified), it is no error. */
 int cache_open(const struct cache_config *config, struct cache **ret);
+/* What cache_open would refuse dir for, said before anything else is begun. Makes it if missing. NULL is
+ * fine. */
+int cache_check_dir(const char *dir);
 /* Waits for prefetches under way; leaves the disk tier for the next start. NULL is fine. */
 void cache_close(struct cache *c);
 

@@ -95,6 +95,18 @@ static int disk_new(const struct cache_config *config, struct cache_stats *stats
 	return 0;
 }
 
+static bool is_full(int err)
+{
+	return err == -ENOSPC || err == -EDQUOT;
+}
+
+int disk_check(const char *dir)
+{
+	int err = folder_check(dir);
+
+	return is_full(err) ? 0 : err;
+}
+
 int disk_open(const struct cache_config *config, struct cache_stats *stats, struct disk **ret)
 {
 	struct disk *d = NULL;
@@ -104,10 +116,10 @@ int disk_open(const struct cache_config *config, struct cache_stats *stats, stru
 	if (err < 0)
 		return err;
 	err = folder_open(d->dir, &d->fs, &d->folder);
-	if (err == -EBUSY) {
-		notify(&d->notifier, LOG_L_WARN,
-		       "cache folder %s is in use by another process, caching in memory only",
-		       d->dir);
+	if (err == -EBUSY || is_full(err)) {
+		notify(&d->notifier, LOG_L_WARN, "cache folder %s %s, caching in memory only",
+		       d->dir,
+		       err == -EBUSY ? "is in use by another process" : "is on a full disk");
 		disk_close(d);
 		return 0;
 	}

@@ -81,6 +81,22 @@ static void trim_slashes(struct buf *path)
 		path->len--;
 }
 
+/* dir itself, made if missing; path: its name, to go on from. */
+static int open_top(const char *dir, struct buf *path)
+{
+	buf_add_str(path, dir);
+	trim_slashes(path);
+	return buf_error(path) < 0 ? -ENOMEM : open_ours(AT_FDCWD, buf_cstr(path), dir);
+}
+
+int folder_check(const char *dir)
+{
+	struct buf path CLEANUP(buf_release) = BUF_INIT;
+	int fd CLEANUP(close_fd) = open_top(dir, &path);
+
+	return fd < 0 ? fd : 0;
+}
+
 int folder_open(const char *dir, const struct uuid *fs, struct folder *ret)
 {
 	struct buf path CLEANUP(buf_release) = BUF_INIT;
@@ -89,9 +105,7 @@ int folder_open(const char *dir, const struct uuid *fs, struct folder *ret)
 	int dir_fd CLEANUP(close_fd) = -1;
 
 	uuid_format(fs, name);
-	buf_add_str(&path, dir);
-	trim_slashes(&path);
-	dir_fd = open_ours(AT_FDCWD, buf_cstr(&path), dir);
+	dir_fd = open_top(dir, &path);
 	if (dir_fd < 0)
 		return dir_fd;
 	buf_printf(&path, "/%s", name);

@@ -55,6 +55,8 @@ uint64_t memory_bytes(struct memory *m);
 struct disk;
 
 /* 0 with *ret NULL when another process uses the folder. */
+/* Would disk_open refuse this folder? A full disk is no reason. */
+int disk_check(const char *dir);
 int disk_open(const struct cache_config *config, struct cache_stats *stats, struct disk **ret);
 void disk_close(struct disk *d);
 /* As memory_copy. Whole pieces that had to be read are offered to promote. */
@@ -102,6 +104,8 @@ struct folder {
 
 #define OBJECT_NAME_LEN 32 /* hex digits; with ".d" the data, with ".i" the index */
 
+/* 0 if dir, made if missing, can be used; else as folder_open. */
+int folder_check(const char *dir);
 /* -EBUSY when another process has the lock. */
 int folder_open(const char *dir, const struct uuid *fs, struct folder *ret);
 void folder_close(struct folder *f);

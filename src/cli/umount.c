@@ -170,7 +170,8 @@ static int without_daemon(const struct umount_command *c, const struct ctl_mount
 		       c->dir);
 }
 
-/* Until the daemon has heard us: a quick one could otherwise be gone before it reads the request. */
+/* Until the daemon has heard us: a quick one could otherwise be gone before it reads the request.
+ */
 static int watch(struct umount_command *c)
 {
 	char line[CTL_LINE_MAX];
@@ -226,7 +227,8 @@ static int run(struct umount_command *c)
 	int err = find_mount(c, &m), code;
 
 	if (err < 0 && !c->dir[0])
-		return cli_say(UMOUNT_USAGE, "%s: %s", c->path, err_text(err));
+		return cli_say(UMOUNT_USAGE, "\"%s\" is no folder that can be looked up: %s",
+			       c->path, err_text(err));
 	if (err < 0)
 		code = follow_leftover(c);
 	else if (!ctl_mount_is_ours(&m))

@@ -79,15 +79,19 @@ static int say_absent(struct store *s)
 			s->url);
 }
 
-static int check_features(const struct super *s, bool for_writing)
+static int check_features(const struct store *store, const struct super *s, bool for_writing)
 {
 	if (s->incompat & ~KNOWN_INCOMPAT)
-		return err_note(-L3_VERSION, "a newer levels3 made this (features %#llx)",
-				(unsigned long long)(s->incompat & ~KNOWN_INCOMPAT));
-	if (for_writing && (s->ro_compat & ~KNOWN_RO_COMPAT))
 		return err_note(-L3_VERSION,
-				"this can only be read by this version of levels3 (features %#llx)",
-				(unsigned long long)(s->ro_compat & ~KNOWN_RO_COMPAT));
+				"%s was made by a newer levels3, with features that this one does "
+				"not know (%#llx)",
+				store->url, (unsigned long long)(s->incompat & ~KNOWN_INCOMPAT));
+	if (for_writing && (s->ro_compat & ~KNOWN_RO_COMPAT))
+		return err_note(
+			-L3_VERSION,
+			"%s has features of a newer levels3 (%#llx), with which this one may "
+			"only read it: -o ro",
+			store->url, (unsigned long long)(s->ro_compat & ~KNOWN_RO_COMPAT));
 	return 0;
 }
 
@@ -107,7 +111,7 @@ int super_read(struct store *s, bool for_writing, struct super *ret, struct buf 
 	if (err == -ENOENT)
 		return say_absent(s);
 	if (!err)
-		err = check_features(&super, for_writing);
+		err = check_features(s, &super, for_writing);
 	if (err)
 		return err;
 	*ret = super;
@@ -125,12 +129,14 @@ static int adopt(struct store *s, struct super *super)
 	int err = get(s, &found, &raw, NULL);
 
 	if (!err)
-		err = check_features(&found, true);
+		err = check_features(s, &found, true);
 	if (err)
 		return err;
 	if (found.state != SUPER_FORMATTING || found.kind != super->kind)
-		return err_note(-EEXIST, "%s holds a levels3 %s already", s->url,
-				found.kind == SUPER_KIND_FS ? "filesystem" : "database");
+		return err_note(
+			-EEXIST,
+			"%s holds a levels3 %s already; use it, or name another prefix or folder",
+			s->url, found.kind == SUPER_KIND_FS ? "filesystem" : "database");
 	*super = found;
 	return 0;
 }
@@ -145,7 +151,10 @@ int super_create(struct store *s, struct super *super)
 		return err;
 	err = prefix_used(s);
 	if (err > 0)
-		return err_note(-L3_NOT_LEVELS3, "%s is not empty, and holds no levels3", s->url);
+		return err_note(
+			-L3_NOT_LEVELS3,
+			"%s is not empty, and holds no levels3: name a prefix or folder of its own",
+			s->url);
 	if (err < 0)
 		return err;
 	if (memcmp(&super->uuid, &no_uuid, sizeof(no_uuid)) == 0)

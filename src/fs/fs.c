@@ -209,12 +209,19 @@ static int take_lease(struct fs *fs, const char *holder, bool create)
 	return lease_acquire(&config, &fs->lease, NULL);
 }
 
-static int open_cache(struct fs *fs)
+/* NULL: memory only. */
+static const char *cache_dir(const struct fs *fs)
 {
 	const char *dir = fs->config.cache_dir;
+
+	return dir && strcmp(dir, "none") != 0 ? dir : NULL;
+}
+
+static int open_cache(struct fs *fs)
+{
 	struct cache_config config = {
 		.store = fs->store,
-		.dir = dir && strcmp(dir, "none") != 0 ? dir : NULL,
+		.dir = cache_dir(fs),
 		.fs = fs->super.uuid,
 		.disk_bytes = or_default(fs->config.cache_size_bytes, 10 * GIB),
 		.mem_bytes = plan_memory(or_default(fs->config.mem_limit_bytes, 512 * MIB)).cache,
@@ -472,6 +479,8 @@ int fs_open(const char *url, const struct fs_config *config, struct fs **ret)
 	if (err < 0)
 		return err;
 	err = open_stores(fs, url);
+	if (err >= 0)
+		err = cache_check_dir(cache_dir(fs)); /* before anything is written to the store */
 	if (err >= 0)
 		err = super_read(fs->store, !fs->read_only, &fs->super, &super_bytes);
 	if (prefix_is_empty(err) && config->create && !fs->read_only) {

@@ -285,7 +285,7 @@ static int unknown(const char *name)
 	if (near)
 		return err_note(-ENOTSUP, "unknown option \"%s\"; did you mean \"%s\"?", name,
 				near);
-	return err_note(-ENOTSUP, "unknown option \"%s\"", name);
+	return err_note(-ENOTSUP, "unknown option \"%s\" (levels3fs help mount lists them)", name);
 }
 
 static bool is_string(const struct option *o)
@@ -482,9 +482,6 @@ static const struct {
 	int code;
 	const char *hint;
 } hints[] = {
-	{ L3_DENIED,
-	  "keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or from ~/.aws/credentials "
-	  "(-o profile=NAME); they need the rights to list, get, put and delete below the prefix" },
 	{ L3_WRONG_REGION, "give the bucket's region with -o region=NAME" },
 	{ L3_CLOCK_SKEW, "set this machine's clock (timedatectl set-ntp true)" },
 	{ L3_UNREACHABLE,

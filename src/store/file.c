@@ -64,8 +64,13 @@ static int os_error(const char *what, const char *key)
 		return err_note(-err, "%s %s: %s", what, key, strerrordesc_np(err));
 	case EACCES:
 	case EPERM:
+		return err_note(
+			-L3_DENIED,
+			"%s %s: %s; user %u needs the right to read and write in the folder", what,
+			key, strerrordesc_np(err), (unsigned)geteuid());
 	case EROFS:
-		return err_note(-L3_DENIED, "%s %s: %s", what, key, strerrordesc_np(err));
+		return err_note(-L3_DENIED, "%s %s: %s; with the option ro it can be read", what,
+				key, strerrordesc_np(err));
 	case ELOOP:
 		return err_note(-L3_DENIED,
 				"%s %s: a symbolic link is there, which file stores do not follow",

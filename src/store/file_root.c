@@ -65,14 +65,19 @@ static int open_root(const char *path, bool create, int *ret_fd)
 	case ENOENT:
 		return err_note(
 			-L3_NO_BUCKET,
-			create ? "%s: its parent folder does not exist"
+			create ? "%s: the folder that it should be in does not exist: make that "
+				 "first"
 			       : "%s: no such folder; levels3fs mkfs (or -o create) makes it",
 			path);
 	case ENOTDIR:
 		return err_note(-L3_BAD_OPTION, "%s: is not a folder", path);
+	case EACCES:
+	case EPERM:
+		return err_note(-L3_DENIED, "%s: %s; user %u needs the right to use this folder",
+				path, strerrordesc_np(-err), (unsigned)geteuid());
 	default:
-		return err_note(err == -EACCES || err == -EPERM || err == -EROFS ? -L3_DENIED : err,
-				"%s: %s", path, strerrordesc_np(-err));
+		return err_note(err == -EROFS ? -L3_DENIED : err, "%s: %s", path,
+				strerrordesc_np(-err));
 	}
 }
 

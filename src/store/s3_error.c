@@ -24,7 +24,9 @@ static const struct meaning {
 	/* Two writers at once: who won is not said, so it is asked again. */
 	{ "ConditionalRequestConflict", L3_SERVER, NULL },
 	{ "OperationAborted", L3_SERVER, NULL },
-	{ "AccessDenied", L3_DENIED, "the key has no right to do this" },
+	{ "AccessDenied", L3_DENIED,
+	  "the key has no right to do this; a mount lists, gets, puts and deletes below the "
+	  "prefix" },
 	{ "AllAccessDisabled", L3_DENIED, NULL },
 	{ "AccountProblem", L3_DENIED, NULL },
 	{ "InvalidObjectState", L3_DENIED, "the object lies in an archive" },
@@ -174,12 +176,20 @@ static void add_advice(const struct s3_call *c, int err, const char *advice, str
 	else if (err == L3_WRONG_REGION)
 		add_region(c, note);
 	else if (err == L3_NO_BUCKET)
-		buf_printf(note, "; there is no bucket %s at %s", c->s3->place.bucket,
-			   c->s3->place.base);
+		buf_printf(note,
+			   "; there is no bucket %s at %s: make it first, or correct the name",
+			   c->s3->place.bucket, c->s3->place.base);
 	else if (err == L3_NO_CONDITION)
 		buf_add_str(note, "; the server does not know conditional writes");
+	else if (err == L3_SERVER && c->answer.status < 500 && !c->error.code[0])
+		buf_printf(note,
+			   "; %s does not answer as an S3 server does: see the option endpoint",
+			   c->s3->place.base);
 	else if (advice)
 		buf_printf(note, "; %s", advice);
+	if (err == L3_DENIED)
+		buf_add_str(note, "; keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+				  "or from ~/.aws/credentials (profile=NAME)");
 }
 
 int s3_error_judge(const struct s3_call *c)

@@ -579,6 +579,16 @@ static int judge_failure(struct transfer *t, CURLcode code)
 				t->http->ca_file ? t->http->ca_file : "", words);
 	case CURLE_URL_MALFORMAT: /* UNSUPPORTED_PROTOCOL would also be an answer that is no HTTP */
 		return err_note(-L3_BAD_OPTION, "endpoint: %s", words);
+	case CURLE_SSL_CONNECT_ERROR:
+		return err_note(-L3_UNREACHABLE,
+				"%s (does the server speak TLS there? if not, endpoint=http://…)",
+				words);
+	case CURLE_GOT_NOTHING:
+	case CURLE_UNSUPPORTED_PROTOCOL:
+	case CURLE_WEIRD_SERVER_REPLY:
+		return err_note(-L3_UNREACHABLE,
+				"%s (does the server want TLS there? then endpoint=https://…)",
+				words);
 	default:
 		return err_note(-L3_UNREACHABLE, "%s", words);
 	}

@@ -32,6 +32,17 @@ static int check_bucket(const char *url, const char *name, size_t len)
 {
 	if (len == 0)
 		return err_note(-L3_BAD_OPTION, "%s: no bucket; write s3://BUCKET/PREFIX", url);
+	if (memchr(name, '@', len)) /* not shown again, it may be a password */
+		return err_note(
+			-L3_BAD_OPTION,
+			"no keys in a URL, where everybody can see them: they come from "
+			"AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or from ~/.aws/credentials");
+	if (memchr(name, ':', len))
+		return err_note(
+			-L3_BAD_OPTION,
+			"%s: write s3://BUCKET/PREFIX; a server and its port are given with "
+			"endpoint=https://HOST:PORT",
+			url);
 	if (len < 3 || len > 255)
 		return err_note(-L3_BAD_OPTION, "%s: a bucket's name has 3 to 63 characters", url);
 	for (size_t i = 0; i < len; i++)
@@ -45,6 +56,9 @@ static int check_bucket(const char *url, const char *name, size_t len)
 
 static int check_prefix(const char *url, const char *prefix)
 {
+	if (strpbrk(prefix, "?#"))
+		return err_note(-L3_BAD_OPTION,
+				"%s: no '?' or '#' in a prefix; options are given after -o", url);
 	if (strlen(prefix) > PREFIX_MAX)
 		return err_note(-L3_BAD_OPTION,
 				"%s: the prefix is too long (%zu bytes, %d at most)", url,
@@ -84,6 +98,24 @@ static int split_url(const char *url, struct s3_place *p)
 	return check_prefix(url, p->prefix);
 }
 
+/* ":443" up to end, or nothing. Colons within [] belong to an IPv6 address. */
+static bool is_port(const char *colon, const char *end)
+{
+	const char *bracket = colon ? memchr(colon, ']', (size_t)(end - colon)) : NULL;
+	long port = 0;
+
+	if (bracket)
+		colon = bracket + 1 < end ? bracket + 1 : NULL;
+	if (!colon)
+		return true;
+	for (const char *c = colon + 1; c < end; c++) {
+		if (!isdigit((unsigned char)*c) || port > 65535)
+			return false;
+		port = port * 10 + (*c - '0');
+	}
+	return *colon == ':' && port >= 1 && port <= 65535;
+}
+
 /* "https://host:port[/]" → scheme with "://", and "host:port". */
 static int split_endpoint(const char *endpoint, char **ret_scheme, char **ret_host)
 {
@@ -104,6 +136,9 @@ static int split_endpoint(const char *endpoint, char **ret_scheme, char **ret_ho
 	for (size_t i = 0; i < len; i++)
 		if (!isalnum((unsigned char)host[i]) && !strchr("-._:[]", host[i]))
 			return err_note(-L3_BAD_OPTION, "endpoint=%s: not a host name", endpoint);
+	if (!is_port(memchr(host, ':', len), host + len))
+		return err_note(-L3_BAD_OPTION, "endpoint=%s: a port is a number from 1 to 65535",
+				endpoint);
 	*ret_scheme = sep ? strndup(endpoint, (size_t)(host - endpoint)) : strdup("https://");
 	*ret_host = strndup(host, len);
 	return *ret_scheme && *ret_host ? 0 : -ENOMEM;

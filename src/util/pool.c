@@ -92,7 +92,8 @@ int pool_new(const char *name, unsigned threads, struct pool **ret)
 	err = start_threads(p, threads);
 	if (err < 0) {
 		pool_free(p);
-		return err_note(err, "cannot start %u threads for %s", threads, name);
+		return err_note(err, "cannot start %u threads for %s: %s (limits: ulimit -u, -v)",
+				threads, name, err_text(err));
 	}
 	*ret = p;
 	return 0;

@@ -305,7 +305,7 @@ newer_formats() {
 bad_folder() {
 	local s=${URL#file://}
 	m 'no such folder; levels3fs mkfs' 32 "file://$WORK/nowhere" "$MNT"
-	refused 'folder that it should be in does not exist' 1 "$PROGRAM" mkfs "file://$WORK/nowhere/fs"
+	refused 'parent folder does not exist: make that first' 1 "$PROGRAM" mkfs "file://$WORK/nowhere/fs"
 	touch "$WORK/plain-store"
 	m 'is not a folder' 1 "file://$WORK/plain-store" "$MNT"
 	mkdir "$WORK/tmp2" && mount -t tmpfs none "$WORK/tmp2" && cp -r "$s" "$WORK/tmp2/fs" && mount -o remount,ro "$WORK/tmp2" || fail tmpfs

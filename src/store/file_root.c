@@ -65,8 +65,7 @@ static int open_root(const char *path, bool create, int *ret_fd)
 	case ENOENT:
 		return err_note(
 			-L3_NO_BUCKET,
-			create ? "%s: the folder that it should be in does not exist: make that "
-				 "first"
+			create ? "%s: its parent folder does not exist: make that first"
 			       : "%s: no such folder; levels3fs mkfs (or -o create) makes it",
 			path);
 	case ENOTDIR:

@@ -173,7 +173,6 @@ static int make_locked(struct fs *fs, struct inode *dir, struct birth *b, struct
 
 static int warm_for_birth(struct fs *fs, struct inode *dir, const struct birth *b)
 {
-	struct buf acl CLEANUP(buf_release) = BUF_INIT;
 	struct entry e = { .found = false };
 	int err = 0;
 

@@ -25,14 +25,15 @@
 #define HEADERS_MAX (128 * 1024)
 #define CHUNK_LEAST (64 * 1024)
 #define CHUNK_MOST (512 * 1024)
+#define POLL_MS 1000
 #define USER_AGENT "levels3fs"
 
 #if LIBCURL_VERSION_NUM >= 0x075000
 #define HAVE_PREREQ 1 /* otherwise only requests with a body are seen to be sent again */
 #endif
 
-struct handle {
-	CURL *curl;
+struct handle { /* keeps a connection alive; each exchange has an easy handle of its own, see run */
+	CURLM *multi;
 	struct handle *next;
 };
 
@@ -118,7 +119,7 @@ void s3_http_free(struct s3_http *h)
 		struct handle *one = h->idle;
 
 		h->idle = one->next;
-		curl_easy_cleanup(one->curl);
+		(void)curl_multi_cleanup(one->multi);
 		free(one);
 	}
 	if (h->share)
@@ -150,10 +151,12 @@ static struct handle *make_handle(void)
 {
 	struct handle *one = calloc(1, sizeof(*one));
 
-	if (one && !(one->curl = curl_easy_init())) {
+	if (one && !(one->multi = curl_multi_init())) {
 		free(one);
 		one = NULL;
 	}
+	if (one)
+		(void)curl_multi_setopt(one->multi, CURLMOPT_MAXCONNECTS, 1L);
 	return one;
 }
 
@@ -540,7 +543,6 @@ static void set_options(struct transfer *t)
 {
 	CURL *c = t->curl;
 
-	curl_easy_reset(c); /* keeps connections */
 	set_connection(t);
 	(void)curl_easy_setopt(c, CURLOPT_URL, t->x->url);
 	(void)curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
@@ -612,20 +614,43 @@ static int judge(struct transfer *t, CURLcode code)
 	return judge_failure(t, code);
 }
 
-/* With a handle of its own. */
-static int run(struct transfer *t)
+static CURLcode perform(CURLM *multi, CURL *curl)
 {
-	int err = set_headers(t);
+	CURLcode code = CURLE_FAILED_INIT;
+	int running = 1, left;
+	CURLMsg *msg;
 
+	if (curl_multi_add_handle(multi, curl) != CURLM_OK)
+		return CURLE_OUT_OF_MEMORY;
+	while (running && curl_multi_perform(multi, &running) == CURLM_OK)
+		if (running && curl_multi_poll(multi, NULL, 0, POLL_MS, NULL) != CURLM_OK)
+			break;
+	while ((msg = curl_multi_info_read(multi, &left)))
+		if (msg->msg == CURLMSG_DONE)
+			code = msg->data.result;
+	(void)curl_multi_remove_handle(multi, curl);
+	return code;
+}
+
+/*
+ * One exchange on a handle that is ours for it. The easy handle is a new one each time: libcurl
+ * before 8.1 keeps a pointer to the last header of the exchange before, and follows it where a
+ * hostile answer begins with a folded line.
+ */
+static int run(struct transfer *t, CURLM *multi)
+{
+	int err = -ENOMEM;
+
+	t->curl = curl_easy_init();
+	if (t->curl)
+		err = set_headers(t);
 	if (err >= 0) {
 		set_options(t);
 		t->began_ms = t->moved_at_ms = clock_mono_ms(&clock_system);
-		err = judge(t, curl_easy_perform(t->curl));
+		err = judge(t, perform(multi, t->curl));
 		(void)curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &t->answer->status);
-		/* Nothing in the handle may point into this frame when it is next used. */
-		(void)curl_easy_setopt(t->curl, CURLOPT_ERRORBUFFER, NULL);
-		(void)curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, NULL);
 	}
+	curl_easy_cleanup(t->curl);
 	curl_slist_free_all(t->headers);
 	return err;
 }
@@ -641,8 +666,7 @@ int s3_http_do(struct s3_http *h, const struct s3_exchange *x, struct s3_answer 
 	err = take_handle(h, &one);
 	if (err < 0)
 		return err;
-	t.curl = one->curl;
-	err = run(&t);
+	err = run(&t, one->multi);
 	give_handle(h, one);
 	if (err < 0 && x->sink) {
 		x->sink->len = sink_before;

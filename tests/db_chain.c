@@ -525,6 +525,38 @@ START_TEST(test_a_fence_that_lands_in_a_trimmed_gap_is_nobodys)
 }
 END_TEST
 
+/* The old writer's clock stands still, as that of a paused machine does: it believes in its lease,
+ * and what it acknowledges must not be lost. */
+static void goes_on(struct mount *other, unsigned *n)
+{
+	(void)other;
+	live_on(old_writer, n);
+}
+
+START_TEST(test_an_opener_whose_fence_lands_in_a_gap_stops_though_the_lease_is_its_own)
+{
+	struct meanwhile w = { .op = STORE_OP_PUT, .prefix = "chain/", .happens = goes_on, .n = 5 };
+	struct mount m, old;
+
+	make_database(5);
+	mount_init(&old, URL);
+	mount_open(&old, MOUNT_WRITE);
+	old_writer = &old;
+	mount_init(&m, URL);
+	m.plan = (struct store_fault_plan){ decide_meanwhile, &w };
+	ck_assert_int_eq(mount_try(&m, MOUNT_WRITE), -L3_FENCED);
+	ck_assert(w.done);
+	ck_assert_ptr_nonnull(strstr(err_last_note(), "still writing"));
+	mount_drop(&m);
+	live_on(&old, &w.n);
+	mount_drop(&old);
+	mount_init(&m, URL);
+	mount_open(&m, MOUNT_WRITE);
+	ck_assert_uint_eq(count_numbers(&m), w.n);
+	mount_drop(&m);
+}
+END_TEST
+
 static void writes_one_more(struct mount *other, unsigned *n)
 {
 	ck_assert_int_eq(try_put_number(old_writer, (*n)++, 10), 0);
@@ -554,11 +586,6 @@ START_TEST(test_a_commit_that_beats_the_fence_belongs_to_the_history)
 }
 END_TEST
 
-static void trims(struct mount *other, unsigned *n)
-{
-	live_on(old_writer, n);
-}
-
 START_TEST(test_a_reader_begins_again_when_slots_are_trimmed_under_it)
 {
 	static const struct {
@@ -579,7 +606,7 @@ START_TEST(test_a_reader_begins_again_when_slots_are_trimmed_under_it)
 	live_on(&old, &n);
 	for (size_t i = 0; i < ARRAY_LEN(moments); i++) {
 		struct meanwhile w = {
-			.op = moments[i].op, .prefix = moments[i].prefix, .happens = trims, .n = n
+			.op = moments[i].op, .prefix = moments[i].prefix, .happens = goes_on, .n = n
 		};
 
 		put_numbers(&old, w.n, w.n + 1, 10);
@@ -825,8 +852,9 @@ START_TEST(test_opening_takes_few_requests)
 	mount_drop(&m);
 	mount_init(&m, URL);
 	mount_open(&m, MOUNT_WRITE);
-	/* LIST, GET, LIST, PUT of the fence; and maybe the table that LevelDB makes of its log. */
-	ck_assert_uint_le(all_requests(&m), lease_requests + 5);
+	/* LIST, GET, LIST, PUT of the fence, LIST to see where it is; and maybe the table that
+	 * LevelDB makes of its log. */
+	ck_assert_uint_le(all_requests(&m), lease_requests + 6);
 	mount_drop(&m);
 }
 END_TEST
@@ -1078,6 +1106,8 @@ int main(void)
 	tcase_add_test(writers, test_a_zombie_that_wakes_after_trimming_meets_the_fence);
 	tcase_add_test(writers, test_an_opener_overtaken_just_before_its_fence_stops);
 	tcase_add_test(writers, test_a_fence_that_lands_in_a_trimmed_gap_is_nobodys);
+	tcase_add_test(writers,
+		       test_an_opener_whose_fence_lands_in_a_gap_stops_though_the_lease_is_its_own);
 	tcase_add_test(writers, test_a_commit_that_beats_the_fence_belongs_to_the_history);
 	tcase_add_test(writers, test_a_reader_begins_again_when_slots_are_trimmed_under_it);
 	tcase_add_test(writers, test_a_lost_lease_object_does_not_reset_the_epoch);

@@ -10,8 +10,11 @@
  * epoch, is created at the end of the chain. Whoever wrote before meets it with the next PUT and is
  * told so by the store, whatever the clocks say. Losing the race for a slot means reading it: an
  * older epoch's slot is applied and the next number tried; a newer epoch's ends our attempt. Last,
- * the lease is read again: if it is no longer ours, the fence may have landed in a gap that the
- * present writer's trimming had left, where nobody ever reads it; we stop.
+ * two looks back. If the lease is no longer ours, the fence may have landed in a gap that the
+ * present writer's trimming had left, where nobody ever reads it; we stop. So we do if slots
+ * above the checkpoint that we began with have been trimmed meanwhile: then somebody is writing
+ * who still believes in a lease that is ours (a paused machine, a slow clock). The second look is
+ * the one that needs nobody's clock: tests/protocol.
  *
  *	loaded ──db_chain_fence──▶ writing ──PUT refused, newer epoch in our slot──▶ failed (FENCED)
  *	                            │  ▲  └──────lease lost──────────────────────────▶ failed (FENCED)
@@ -66,8 +69,8 @@ struct chain {
 void db_chain_init(struct chain *c, const struct db_config *config, struct env *env, struct gc *gc);
 void db_chain_release(struct chain *c);
 
-/* After db_load_history into c->history, before anything is written. */
-int db_chain_fence(struct chain *c, const struct load_config *load);
+/* After db_load_history into c->history, from that checkpoint on; before anything is written. */
+int db_chain_fence(struct chain *c, const struct load_config *load, uint64_t from);
 /* Everything written before the call is durable when it returns 0. */
 int db_chain_commit(struct chain *c);
 /* The number of the cut that will hold, or holds, everything written so far. */

@@ -12,6 +12,7 @@
 #define BLOOM_BITS 10
 /* Each open table keeps its index and filter in memory, some 100 KiB. */
 #define MAX_OPEN_TABLES 500
+#define READ_TRIES 10
 
 static void set_default(uint64_t *value, uint64_t fallback)
 {
@@ -50,21 +51,43 @@ static int check_state(const struct db_config *c, const struct history *h)
 			(unsigned long long)h->slot);
 }
 
+static uint64_t newest(const struct checkpoint_list *l)
+{
+	return l->count ? l->slots[l->count - 1] : 0;
+}
+
+/* Who only reads makes sure here that it was the history; a writer does when it has its fence. */
+static int read_history(struct db *db, const struct load_config *lc)
+{
+	struct history *h = &db->chain.history;
+	struct checkpoint_list *l = &db->keeper.checkpoints;
+	int err = -EAGAIN;
+
+	for (int i = 0; i < READ_TRIES && err == -EAGAIN; i++) {
+		db_checkpoint_list_release(l);
+		err = db_load_history(lc, h, l);
+		if (!err && !db_is_writable(db) && h->slot > newest(l))
+			err = db_load_confirm(lc, newest(l));
+	}
+	return err;
+}
+
 static int load(struct db *db)
 {
 	struct chain *c = &db->chain;
 	struct load_config lc = { .store = db->config.store,
 				  .fs = db->config.fs,
 				  .notifier = db->config.notifier };
-	struct checkpoint_list *l = &db->keeper.checkpoints;
-	int err = db_load_history(&lc, &c->history, l);
+	uint64_t from;
+	int err = read_history(db, &lc);
 
 	if (err)
 		return err;
-	c->slots_since = c->history.slot - (l->count ? l->slots[l->count - 1] : 0);
+	from = newest(&db->keeper.checkpoints);
+	c->slots_since = c->history.slot - from;
 	err = check_state(&db->config, &c->history);
 	if (!err && db_is_writable(db))
-		err = db_chain_fence(c, &lc);
+		err = db_chain_fence(c, &lc, from);
 	db_history_measure(&c->history);
 	db->parts_unseen = c->history.parts != NULL;
 	return err;

@@ -104,8 +104,9 @@ struct db_config {
 };
 
 /*
- * Opens: newest checkpoint, slots after it, then (writing) the fence of our epoch, lease_confirm,
- * LevelDB's own recovery. A slot missing while replaying starts again from the newest checkpoint.
+ * Opens: newest checkpoint, slots after it, then (writing) the fence of our epoch, lease_confirm, a
+ * look whether slots were trimmed meanwhile, LevelDB's own recovery. A slot missing while replaying
+ * starts again from the newest checkpoint.
  * -L3_FENCED if a newer epoch is met, -L3_CORRUPT (names the object), store errors. Every object
  * that durable state names and that is missing is -L3_CORRUPT, never ENOENT and never a fresh
  * start.

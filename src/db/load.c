@@ -228,6 +228,25 @@ int db_load_history(const struct load_config *c, struct history *h, struct check
 	return 0;
 }
 
+/* Slots above a checkpoint go only once two newer ones exist, and the two newest of all always
+ * stay. */
+int db_load_confirm(const struct load_config *c, uint64_t from)
+{
+	struct store_list l CLEANUP(store_list_release) = STORE_LIST_INIT;
+	char key[CHECKPOINT_KEY_LIMIT];
+	size_t newer = 0;
+	uint64_t slot;
+	int err;
+
+	db_checkpoint_key(from, key);
+	err = store_list_all(c->store, CHECKPOINT_PREFIX, key, &l);
+	for (size_t i = 0; i < l.count && !err; i++)
+		newer += db_numbered_key_parse(l.entries[i].key, CHECKPOINT_PREFIX, &slot) == 0;
+	if (!err && newer >= 2)
+		err = err_note(-EAGAIN, "the chain was trimmed while it was being read");
+	return err;
+}
+
 int db_load_next_slot(const struct load_config *c, struct history *h, struct slot_head *ret)
 {
 	struct buf b CLEANUP(buf_release) = BUF_INIT;

@@ -21,6 +21,14 @@ struct load_config {
  */
 int db_load_history(const struct load_config *c, struct history *h, struct checkpoint_list *ret);
 
+/*
+ * After loading from checkpoint `from` (0: none), and after creating a fence: 0 if no slot above
+ * `from` can have been trimmed before this call; -EAGAIN if one may have been. Then what was read
+ * or created there need not be the history: a fence that came too late may stand in the gap. One
+ * request.
+ */
+int db_load_confirm(const struct load_config *c, uint64_t from);
+
 /* Reads slot h->slot + 1, applies it, tells its head: for the fence. -ENOENT where there is none.
  */
 int db_load_next_slot(const struct load_config *c, struct history *h, struct slot_head *ret);

@@ -278,7 +278,17 @@ static int take_slot(struct chain *c, const struct load_config *load)
 	return c->history.damaged ? err_note(-ENOMEM, "no memory for the chain's state") : 0;
 }
 
-int db_chain_fence(struct chain *c, const struct load_config *load)
+/* Is the fence where the history ends, and is what was loaded the history? */
+static int look_back(const struct load_config *load, uint64_t from)
+{
+	int err = db_load_confirm(load, from);
+
+	if (err != -EAGAIN)
+		return err;
+	return err_note(-L3_FENCED, "another mount is still writing: %s", err_last_note());
+}
+
+int db_chain_fence(struct chain *c, const struct load_config *load, uint64_t from)
 {
 	struct clock *clock = c->config->clock;
 	int err = choose_epoch(c);
@@ -288,5 +298,7 @@ int db_chain_fence(struct chain *c, const struct load_config *load)
 		err = take_slot(c, load);
 	if (!err)
 		err = lease_confirm(c->config->lease);
+	if (!err)
+		err = look_back(load, from);
 	return err;
 }

@@ -277,6 +277,15 @@ static void complain(struct daemon *d, const char *what, int err)
 		 buf_cstr(&why));
 }
 
+/* What the kernel has accepted into its cache could not be refused any more for want of space. */
+static bool may_write_back(const struct daemon *d)
+{
+	if (!d->request->options->writeback || !d->config.size_limit_bytes)
+		return d->request->options->writeback;
+	log_line(LOG_L_WARN, "size_limit goes without writeback");
+	return false;
+}
+
 static int open_filesystem(struct daemon *d)
 {
 	int err;
@@ -291,7 +300,8 @@ static int open_filesystem(struct daemon *d)
 		return err;
 	fs_reap_without_forget(d->fs, false);
 	d->ops = (struct ops_ctx){ .fs = d->fs,
-				   .writeback = d->request->options->writeback,
+				   .writeback = may_write_back(d),
+				   .strictatime = d->config.strictatime,
 				   .sync_names = d->request->options->flags &
 						 (MS_SYNCHRONOUS | MS_DIRSYNC) };
 	return 0;

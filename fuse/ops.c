@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What we ask of the kernel, the table of operations, and how they are answered. */
 #include "ops.h"
+#include "wire.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -18,24 +20,6 @@ static void want(struct fuse_conn_info *conn, unsigned capability)
 		conn->want |= capability;
 }
 
-/*
- * set-user-ID on write: asked to handle it, we do so by who writes (ops_must_kill_suid). Under the
- * writeback cache the first protocol version of it would hide the writer from us, so there the
- * kernel does it.
- */
-static void want_killpriv(struct fuse_conn_info *conn, bool writeback)
-{
-	conn->want &= ~(unsigned)FUSE_CAP_HANDLE_KILLPRIV;
-#ifdef FUSE_CAP_HANDLE_KILLPRIV_V2
-	if (conn->capable & FUSE_CAP_HANDLE_KILLPRIV_V2) {
-		want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2);
-		return;
-	}
-#endif
-	if (!writeback)
-		want(conn, FUSE_CAP_HANDLE_KILLPRIV);
-}
-
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct ops_ctx *ctx = userdata;
@@ -46,12 +30,14 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	want(conn, FUSE_CAP_PARALLEL_DIROPS);
 	want(conn, FUSE_CAP_READDIRPLUS);
 	want(conn, FUSE_CAP_READDIRPLUS_AUTO);
-	want(conn, FUSE_CAP_CACHE_SYMLINKS);
+	if (!ctx->strictatime)
+		want(conn, FUSE_CAP_CACHE_SYMLINKS);
 	want(conn, FUSE_CAP_EXPORT_SUPPORT);
 	/* The umask gives way to a folder's default ACL, which only the filesystem knows. */
 	want(conn, FUSE_CAP_POSIX_ACL);
 	want(conn, FUSE_CAP_DONT_MASK);
-	want_killpriv(conn, ctx->writeback);
+	/* The second version of it (wire.c) says who writes; the first does not. */
+	conn->want &= ~(unsigned)FUSE_CAP_HANDLE_KILLPRIV;
 	/* Cached pages never go stale behind the kernel's back, so a new mtime must not drop them.
 	 */
 	conn->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA;
@@ -106,9 +92,6 @@ const struct fuse_lowlevel_ops ops_table = {
 	.getxattr = op_getxattr,
 	.listxattr = op_listxattr,
 	.removexattr = op_removexattr,
-#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
-	.tmpfile = op_tmpfile,
-#endif
 };
 
 /* ---- replies ---- */
@@ -199,20 +182,79 @@ void ops_reply_changed(fuse_req_t req, int err, uint64_t dir)
 
 /* ---- set-user-ID ---- */
 
-bool ops_must_kill_suid(fuse_req_t req)
+void ops_attr_changed(fuse_req_t req, uint64_t ino)
 {
-	return fuse_req_ctx(req)->uid != 0;
+	/* Attributes only: that waits for nothing. The kernel may have forgotten it: fine. */
+	(void)fuse_lowlevel_notify_inval_inode(context(req)->fuse, ino, -1, 0);
+}
+
+#define GROUPS_MAX 65536 /* NGROUPS_MAX of Linux */
+
+static bool has_group(fuse_req_t req, int count, gid_t *list, uint32_t gid)
+{
+	int have = fuse_req_getgroups(req, count, list);
+
+	for (int n = 0; n < have && n < count; n++)
+		if (list[n] == gid)
+			return true;
+	return false;
+}
+
+/* One that cannot be looked at is in no other group. */
+static bool in_group(fuse_req_t req, uint32_t gid)
+{
+	gid_t few[64], *many;
+	int count = fuse_req_getgroups(req, ARRAY_LEN(few), few);
+	bool found;
+
+	if (fuse_req_ctx(req)->gid == gid)
+		return true;
+	if (count <= (int)ARRAY_LEN(few))
+		return has_group(req, ARRAY_LEN(few), few, gid);
+	many = calloc(GROUPS_MAX, sizeof(*many));
+	found = many && has_group(req, GROUPS_MAX, many, gid);
+	free(many);
+	return found;
+}
+
+/* set-group-ID without execution for the group stays for its members only. */
+uint32_t ops_killed_mode(fuse_req_t req, const struct fs_attr *a)
+{
+	uint32_t mode = a->mode;
+
+	if (S_ISDIR(mode))
+		return mode;
+	if ((mode & S_ISGID) &&
+	    ((mode & S_IXGRP) || (fuse_req_ctx(req)->uid != 0 && !in_group(req, a->gid))))
+		mode &= ~(uint32_t)S_ISGID;
+	return mode & ~(uint32_t)S_ISUID;
+}
+
+/* The kernel knows (CAP_FSETID); where it does not say, root is taken for privileged. */
+static bool is_privileged(fuse_req_t req)
+{
+	enum wire_writer writer = wire_request()->writer;
+
+	return writer == WIRE_UNKNOWN ? fuse_req_ctx(req)->uid == 0 : writer == WIRE_PRIVILEGED;
 }
 
 int ops_kill_suid(fuse_req_t req, uint64_t ino)
 {
 	struct fs_attr a;
+	uint32_t mode;
 	int err;
 
-	if (!ops_must_kill_suid(req))
+	if (is_privileged(req))
 		return 0;
 	err = fs_getattr(ops_fs(req), ino, &a);
-	if (err < 0 || !(a.mode & (S_ISUID | S_ISGID)))
+	if (err < 0 || !S_ISREG(a.mode) || !(a.mode & (S_ISUID | S_ISGID)))
 		return err;
-	return fs_setattr(ops_fs(req), ino, &a, FS_KILL_SUID, NULL);
+	mode = ops_killed_mode(req, &a);
+	if (mode == a.mode)
+		return 0;
+	a.mode = mode;
+	err = fs_setattr(ops_fs(req), ino, &a, FS_SET_MODE, NULL);
+	if (err >= 0)
+		ops_attr_changed(req, ino);
+	return err;
 }

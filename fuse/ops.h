@@ -10,6 +10,7 @@
  *	ops_file.c  open files
  *	ops_dir.c   directories
  *	wait.c      requests that may wait for the store do not keep a killed process waiting
+ *	wire.c      what older releases of libfuse do not pass on
  */
 #ifndef LEVELS3_FUSE_OPS_H
 #define LEVELS3_FUSE_OPS_H
@@ -25,6 +26,8 @@ struct ops_ctx { /* the session's userdata */
 	bool writeback;	 /* the kernel's writeback cache */
 	bool sync_names; /* -o sync, dirsync: names and attributes are durable when the call returns
 			  */
+	bool strictatime;	   /* every read counts: the kernel must not answer for us */
+	struct fuse_session *fuse; /* once mounted */
 };
 
 extern const struct fuse_lowlevel_ops ops_table;
@@ -48,10 +51,13 @@ void ops_reply_made(fuse_req_t req, int err, uint64_t dir, const struct fs_attr 
 void ops_reply_changed(fuse_req_t req, int err, uint64_t dir);
 /* -o sync: makes a change of an inode, or of names in a folder, durable; passes errors on. */
 int ops_settle(fuse_req_t req, int err, uint64_t ino);
-/* Whether a write by this process takes set-user-ID and set-group-ID away. */
-bool ops_must_kill_suid(fuse_req_t req);
-/* Takes them away, if so and if there are any. */
+/* Who changes a file's bytes takes set-user-ID and set-group-ID away, unless privileged; if there
+ * are any. */
 int ops_kill_suid(fuse_req_t req, uint64_t ino);
+/* The mode that Linux leaves when this process changes the owner, or a write kills the bits. */
+uint32_t ops_killed_mode(fuse_req_t req, const struct fs_attr *a);
+/* What the kernel knows of the attributes is no longer true, and it cannot know that. */
+void ops_attr_changed(fuse_req_t req, uint64_t ino);
 
 /* ---- wait.c ---- */
 
@@ -100,7 +106,6 @@ void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
 
 void op_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
 	       struct fuse_file_info *fi);
-void op_tmpfile(fuse_req_t req, fuse_ino_t dir, mode_t mode, struct fuse_file_info *fi);
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Attributes, symlink targets, extended attributes, totals. */
 #include "ops.h"
+#include "wire.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/statvfs.h>
 
 static void reply_attr(fuse_req_t req, int err, const struct fs_attr *a)
@@ -22,7 +24,10 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct fs_attr a;
 	int err = fs_getattr(ops_fs(req), ino, &a);
 
-	reply_attr(req, err, &a);
+	if (err >= 0 && wire_request()->statx)
+		wire_reply_statx(req, &a);
+	else
+		reply_attr(req, err, &a);
 }
 
 static unsigned translate_which(int to_set)
@@ -49,6 +54,23 @@ static unsigned translate_which(int to_set)
 	return which;
 }
 
+/* As chown(2) does it whoever calls: set-user-ID goes, and set-group-ID by its own rule. */
+static int kill_by_chown(fuse_req_t req, uint64_t ino, struct fs_attr *a, unsigned *which)
+{
+	struct fs_attr now;
+	int err;
+
+	if (*which & FS_SET_MODE)
+		return 0;
+	err = fs_getattr(ops_fs(req), ino, &now);
+	if (err < 0 || !(now.mode & (S_ISUID | S_ISGID)))
+		return err;
+	a->mode = ops_killed_mode(req, &now);
+	if (a->mode != now.mode)
+		*which |= FS_SET_MODE;
+	return 0;
+}
+
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 		struct fuse_file_info *fi)
 {
@@ -67,6 +89,8 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	/* On its own, so that a truncate of a file without these bits stays the cheap one. */
 	if (which & FS_SET_SIZE)
 		err = ops_kill_suid(req, ino);
+	else if (which & (FS_SET_UID | FS_SET_GID))
+		err = kill_by_chown(req, ino, &a, &which);
 	if (err >= 0)
 		err = fs_setattr(ops_fs(req), ino, &a, which, &result);
 	reply_attr(req, ops_settle(req, err, ino), &result);
@@ -111,10 +135,26 @@ void op_statfs(fuse_req_t req, fuse_ino_t ino)
 
 /* ---- extended attributes ---- */
 
+/* An access ACL sets the mode; set-group-ID goes if a chmod by the same process would take it. */
+static int kill_sgid(fuse_req_t req, uint64_t ino)
+{
+	struct fs_attr a;
+	int err = fs_getattr(ops_fs(req), ino, &a);
+
+	if (err < 0 || !(a.mode & S_ISGID))
+		return err;
+	a.mode &= ~(uint32_t)S_ISGID;
+	return fs_setattr(ops_fs(req), ino, &a, FS_SET_MODE, NULL);
+}
+
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
 		 int flags)
 {
-	ops_reply_changed(req, fs_setxattr(ops_fs(req), ino, name, value, size, flags), ino);
+	int err = fs_setxattr(ops_fs(req), ino, name, value, size, flags);
+
+	if (err >= 0 && wire_request()->acl_kills_sgid)
+		err = kill_sgid(req, ino);
+	ops_reply_changed(req, err, ino);
 }
 
 /* size 0 asks for the length. */
@@ -140,11 +180,32 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	reply_xattr(req, err, &value, size);
 }
 
+/* Only the privileged see that there are any: xattr(7). */
+static void hide_trusted(struct buf *names)
+{
+	static const char prefix[] = "trusted.";
+	size_t kept = 0;
+
+	for (size_t at = 0; at < names->len;) {
+		const char *name = (const char *)names->data + at;
+		size_t len = strlen(name) + 1;
+
+		if (strncmp(name, prefix, sizeof(prefix) - 1) != 0) {
+			memmove(names->data + kept, name, len);
+			kept += len;
+		}
+		at += len;
+	}
+	names->len = kept;
+}
+
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	struct buf names CLEANUP(buf_release) = BUF_INIT;
 	int err = fs_listxattr(ops_fs(req), ino, &names);
 
+	if (err >= 0 && fuse_req_ctx(req)->uid != 0)
+		hide_trusted(&names);
 	reply_xattr(req, err, &names, size);
 }
 

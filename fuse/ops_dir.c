@@ -3,6 +3,7 @@
 #include "ops.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,10 +49,16 @@ static bool add(void *ctx, const struct fs_dirent *d)
 	return true;
 }
 
-static void list(fuse_req_t req, uint64_t ino, size_t size, off_t off, bool plus)
+static void list(fuse_req_t req, uint64_t ino, size_t size, off_t off,
+		 const struct fuse_file_info *fi, bool plus)
 {
 	struct listing l = { .req = req, .data = malloc(size), .size = size, .plus = plus };
-	int err = l.data ? fs_readdir(ops_fs(req), ino, (uint64_t)off, plus, add, &l) : -ENOMEM;
+	int err;
+
+	/* The handle says O_NOATIME. */
+	if (off == 0 && !fi->fh)
+		(void)fs_touch(ops_fs(req), ino);
+	err = l.data ? fs_readdir(ops_fs(req), ino, (uint64_t)off, plus, add, &l) : -ENOMEM;
 
 	/* An error after some entries comes again, and is said then. */
 	if (err < 0 && l.used == 0)
@@ -63,18 +70,19 @@ static void list(fuse_req_t req, uint64_t ino, size_t size, off_t off, bool plus
 
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	fi->fh = (fi->flags & O_NOATIME) != 0;
 	(void)fuse_reply_open(req, fi);
 }
 
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	list(req, ino, size, off, false);
+	list(req, ino, size, off, fi, false);
 }
 
 void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		    struct fuse_file_info *fi)
 {
-	list(req, ino, size, off, true);
+	list(req, ino, size, off, fi, true);
 }
 
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Open files. fi->fh is the struct fs_file. */
 #include "ops.h"
+#include "wire.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,14 +36,25 @@ static void reply_created(fuse_req_t req, struct fuse_file_info *fi, struct fs_f
 		fs_file_close(f);
 }
 
-void op_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
-	       struct fuse_file_info *fi)
+static int make_file(fuse_req_t req, uint64_t dir, const char *name, mode_t mode,
+		     struct fs_file **ret, struct fs_attr *ret_attr)
 {
 	const struct fuse_ctx *c = fuse_req_ctx(req);
 	struct fs_cred cred = { .uid = c->uid, .gid = c->gid, .umask = c->umask };
+	int err;
+
+	if (!wire_request()->tmpfile)
+		return fs_file_create(ops_fs(req), dir, name, &cred, mode, ret, ret_attr);
+	err = fs_tmpfile(ops_fs(req), dir, &cred, mode, ret_attr);
+	return err < 0 ? err : fs_file_open(ops_fs(req), ret_attr->ino, true, false, ret);
+}
+
+void op_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
+	       struct fuse_file_info *fi)
+{
 	struct fs_file *f = NULL;
 	struct fs_attr a;
-	int err = fs_file_create(ops_fs(req), dir, name, &cred, mode, &f, &a);
+	int err = make_file(req, dir, name, mode, &f, &a);
 
 	if (err >= 0) {
 		err = ops_settle(req, err, dir);
@@ -55,20 +67,14 @@ void op_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
 		reply_created(req, fi, f, &a);
 }
 
-void op_tmpfile(fuse_req_t req, fuse_ino_t dir, mode_t mode, struct fuse_file_info *fi)
+/* Reads that the kernel answers from its cache we do not see: opening for reading counts for them.
+ */
+static void touch(fuse_req_t req, uint64_t ino, const struct fuse_file_info *fi)
 {
-	const struct fuse_ctx *c = fuse_req_ctx(req);
-	struct fs_cred cred = { .uid = c->uid, .gid = c->gid, .umask = c->umask };
-	struct fs_file *f = NULL;
-	struct fs_attr a;
-	int err = fs_tmpfile(ops_fs(req), dir, &cred, mode, &a);
-
-	if (err >= 0)
-		err = fs_file_open(ops_fs(req), a.ino, true, false, &f);
-	if (err < 0)
-		ops_reply_err(req, err);
-	else
-		reply_created(req, fi, f, &a);
+	if ((fi->flags & O_ACCMODE) == O_WRONLY || (fi->flags & (O_NOATIME | O_TRUNC)))
+		return;
+	if (fs_touch(ops_fs(req), ino) > 0)
+		ops_attr_changed(req, ino);
 }
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -84,6 +90,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	set_handle(fi, f);
+	touch(req, ino, fi);
 	if (fuse_reply_open(req, fi) == -ENOENT)
 		fs_file_close(f);
 }
@@ -142,6 +149,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 		ops_reply_err(req, -ENOMEM);
 		return;
 	}
+	fs_file_noatime(file_of(fi), fi->flags & O_NOATIME);
 	wait_begin(&w, req);
 	n = fs_read(file_of(fi), buf, size, (uint64_t)off);
 	if (!wait_end(&w))
@@ -157,14 +165,19 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
 	      struct fuse_file_info *fi)
 {
-	bool kill_suid = !fi->writepage && ops_must_kill_suid(req);
 	struct wait w;
-	ssize_t n;
+	ssize_t n = fi->writepage ? 0 : ops_kill_suid(req, ino);
 
+	if (n < 0) {
+		ops_reply_err(req, (int)n);
+		return;
+	}
 	wait_begin(&w, req);
-	n = fs_write(file_of(fi), buf, size, (uint64_t)off, false, kill_suid);
+	n = fs_write(file_of(fi), buf, size, (uint64_t)off, false, false);
 	if (!wait_end(&w))
 		return;
+	if (n >= 0 && (size_t)n < size && fi->writepage)
+		n = -ENOSPC; /* of pages the kernel would not notice */
 	if (n < 0)
 		ops_reply_err(req, (int)n);
 	else

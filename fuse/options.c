@@ -32,14 +32,11 @@ static const struct {
 
 /* For mount(8), systemd or the user's notes; nothing for us to do. "name=" takes any value. */
 static const char *const foreign[] = {
-	"defaults",   "auto",	       "noauto",   "nofail",
-	"_netdev",    "user",	       "user=",	   "nouser",
-	"users",      "nousers",       "owner",	   "noowner",
-	"group",      "nogroup",       "comment=", "atime",
-	"norelatime", "nostrictatime", "diratime", "nodiratime",
-	"lazytime",   "nolazytime",    "iversion", "noiversion",
-	"mand",	      "nomand",	       "silent",   "loud",
-	"uhelper=",   "helper=",       "subtype=", "default_permissions",
+	"defaults", "auto",	  "noauto",   "nofail",	    "_netdev",	  "user",
+	"user=",    "nouser",	  "users",    "nousers",    "owner",	  "noowner",
+	"group",    "nogroup",	  "comment=", "atime",	    "norelatime", "nostrictatime",
+	"lazytime", "nolazytime", "iversion", "noiversion", "mand",	  "nomand",
+	"silent",   "loud",	  "uhelper=", "helper=",    "subtype=",	  "default_permissions",
 };
 
 enum own {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The connection with the kernel. */
 #include "session.h"
+#include "wire.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +26,7 @@
 struct session {
 	const struct daemon_request *request;
 	struct fuse_session *fuse;
+	struct ops_ctx *ops;
 	bool mounted;
 	unsigned dev_major, dev_minor; /* of the mount; 0:0 unknown */
 	bool ended;		       /* atomic: the loop has returned */
@@ -71,6 +73,7 @@ int session_new(const struct daemon_request *r, struct ops_ctx *ops, struct sess
 	}
 	fuse_set_log_func(on_fuse_log);
 	s->request = r;
+	s->ops = ops;
 	if (fuse_opt_add_arg(&args, "levels3fs") == 0 && fuse_opt_add_arg(&args, "-o") == 0 &&
 	    fuse_opt_add_arg(&args, buf_cstr(&options)) == 0 &&
 	    (!r->debug || fuse_opt_add_arg(&args, "-d") == 0))
@@ -87,6 +90,7 @@ int session_new(const struct daemon_request *r, struct ops_ctx *ops, struct sess
 int session_mount(struct session *s)
 {
 	struct ctl_mount m;
+	int err;
 
 	if (fuse_session_mount(s->fuse, s->request->dir) != 0)
 		return *last_message
@@ -94,6 +98,10 @@ int session_mount(struct session *s)
 			       : err_note(-EPERM,
 					  "fusermount3 refuses to mount, for the reason above");
 	s->mounted = true;
+	err = wire_attach(s->fuse);
+	if (err < 0)
+		return err;
+	s->ops->fuse = s->fuse;
 	__atomic_store_n(&serving, true, __ATOMIC_RELAXED);
 	if (ctl_mount_at(s->request->dir, &m) >= 0) {
 		s->dev_major = m.major;

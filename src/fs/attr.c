@@ -7,7 +7,6 @@
 #include <errno.h>
 
 #define NS_PER_S 1000000000
-#define DAY_NS (24 * 3600 * (int64_t)NS_PER_S)
 #define PERMISSION_BITS 07777
 
 int fs_getattr(struct fs *fs, uint64_t ino, struct fs_attr *ret)
@@ -26,30 +25,17 @@ int fs_getattr(struct fs *fs, uint64_t ino, struct fs_attr *ret)
 	return err;
 }
 
-static bool atime_is_due(const struct fs *fs, const struct attr *a, int64_t now)
-{
-	if (fs->read_only || !fs->config.atime || now == a->atime_ns)
-		return false;
-	if (fs->config.strictatime)
-		return true;
-	return a->atime_ns <= a->mtime_ns || a->atime_ns <= a->ctime_ns ||
-	       now - a->atime_ns >= DAY_NS;
-}
+#define S_MAX (INT64_MAX / NS_PER_S - 1)
 
-void inode_touch_atime(struct fs *fs, struct inode *i)
-{
-	int64_t now = fs_now_ns(fs);
-
-	if (!atime_is_due(fs, &i->attr, now))
-		return;
-	i->attr.atime_ns = now;
-	i->attr_dirty = true;
-	inode_mark_dirty(fs, i);
-}
-
+/* Times that nanoseconds in 64 bits cannot say (before 1677, after 2262) become the nearest, as on
+ * other filesystems. */
 static int64_t to_ns(const struct timespec *t)
 {
-	return (int64_t)t->tv_sec * NS_PER_S + t->tv_nsec;
+	int64_t s = t->tv_sec;
+
+	if (s > S_MAX)
+		return S_MAX * NS_PER_S;
+	return (s < -S_MAX ? -S_MAX : s) * NS_PER_S + (s < -S_MAX ? 0 : t->tv_nsec);
 }
 
 static int check_request(const struct inode *i, const struct fs_attr *attr, unsigned which)

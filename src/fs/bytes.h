@@ -149,6 +149,7 @@ struct fs_file {
 	struct fs *fs;
 	struct inode *inode;
 	bool for_writing;
+	bool noatime;	      /* atomic */
 	pthread_mutex_t lock; /* a leaf; the rest below */
 	struct map_window *window;
 	uint64_t next_offset; /* where a sequential reader comes next */

@@ -83,7 +83,7 @@ int fs_readlink(struct fs *fs, uint64_t ino, struct buf *out)
 	if (err >= 0) {
 		buf_add(out, i->attr.target.data, i->attr.target.len);
 		err = buf_error(out);
-		inode_touch_atime(fs, i);
+		(void)inode_touch_atime(fs, i);
 		pthread_mutex_unlock(&i->lock);
 	}
 	inode_put(fs, i);
@@ -184,8 +184,6 @@ int fs_readdir(struct fs *fs, uint64_t dir, uint64_t cookie, bool want_attr,
 		return err;
 	pthread_mutex_lock(&i->lock);
 	parent = i->attr.parent;
-	if (cookie == 0)
-		inode_touch_atime(fs, i);
 	pthread_mutex_unlock(&i->lock);
 	err = tell_dots(&l, cookie, parent);
 	if (err > 0 && cookie < INT64_MAX)

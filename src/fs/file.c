@@ -122,6 +122,11 @@ void fs_file_close(struct fs_file *f)
 	free(f);
 }
 
+void fs_file_noatime(struct fs_file *f, bool on)
+{
+	__atomic_store_n(&f->noatime, on, __ATOMIC_RELAXED);
+}
+
 uint64_t fs_file_ino(const struct fs_file *f)
 {
 	return f->inode->ino;
@@ -151,38 +156,50 @@ static void written(struct fs *fs, struct inode *i, uint64_t end, bool kill_suid
 		flush_submit(fs, i);
 }
 
-/* Inode locked. */
-static ssize_t write_locked(struct fs *fs, struct inode *i, const void *buf, size_t len,
-			    uint64_t offset, bool kill_suid)
+struct piece { /* of a write */
+	const void *buf;
+	size_t len;
+	uint64_t *offset; /* where it was written, if append */
+	bool append, kill_suid;
+};
+
+/* Inode locked. `exactly`: see limit_admit. */
+static ssize_t write_locked(struct fs *fs, struct inode *i, const struct piece *p, bool exactly)
 {
 	ssize_t done;
 
-	if (offset >= FS_FILE_SIZE_MAX)
+	while (i->flushing > 0)
+		pthread_cond_wait(&i->changed, &i->lock);
+	if (p->append)
+		*p->offset = i->attr.size;
+	if (*p->offset >= FS_FILE_SIZE_MAX)
 		return -EFBIG;
-	done = dirty_write(fs, i, offset, buf, min_u64(len, FS_FILE_SIZE_MAX - offset));
-	if (done > 0)
-		written(fs, i, offset + (uint64_t)done, kill_suid);
+	done = limit_admit(fs, i, *p->offset, min_u64(p->len, FS_FILE_SIZE_MAX - *p->offset),
+			   exactly);
+	if (done > 0) {
+		done = dirty_write(fs, i, *p->offset, p->buf, (size_t)done);
+		if (done > 0)
+			written(fs, i, *p->offset + (uint64_t)done, p->kill_suid);
+		limit_update(fs, i);
+	}
 	return done;
 }
 
-/* *offset: where it was written. */
-static ssize_t write_piece(struct fs_file *f, const void *buf, size_t len, uint64_t *offset,
-			   bool append, bool kill_suid)
+static ssize_t write_piece(struct fs_file *f, const struct piece *p)
 {
 	struct fs *fs = f->fs;
 	struct inode *i = f->inode;
-	ssize_t done = file_take_memory(fs, len);
+	unsigned tries = 0;
+	ssize_t done = file_take_memory(fs, p->len);
 
 	if (done < 0)
 		return done;
-	pthread_mutex_lock(&i->lock);
-	while (i->flushing > 0)
-		pthread_cond_wait(&i->changed, &i->lock);
-	if (append)
-		*offset = i->attr.size;
-	done = write_locked(fs, i, buf, len, *offset, kill_suid);
-	pthread_mutex_unlock(&i->lock);
-	budget_give(&fs->budget, len);
+	do {
+		pthread_mutex_lock(&i->lock);
+		done = write_locked(fs, i, p, tries > 0);
+		pthread_mutex_unlock(&i->lock);
+	} while (done == -ENOSPC && limit_squeeze(fs, &tries));
+	budget_give(&fs->budget, p->len);
 	return done;
 }
 
@@ -196,8 +213,8 @@ ssize_t fs_write(struct fs_file *f, const void *buf, size_t len, uint64_t offset
 		return -EBADF;
 	while (done < len) {
 		size_t part = min_u64(len - done, PIECE_BYTES);
-		ssize_t n =
-			write_piece(f, bytes + done, part, &offset, append && done == 0, kill_suid);
+		struct piece p = { bytes + done, part, &offset, append && done == 0, kill_suid };
+		ssize_t n = write_piece(f, &p);
 
 		if (n < 0)
 			return done > 0 ? (ssize_t)done : n;

@@ -115,6 +115,7 @@ void dirty_drop(struct fs *fs, struct inode *i)
 		frozen_remove(fs, i, i->frozen, false);
 	dirty_set_release(fs, &i->dirty);
 	i->map_version++;
+	limit_update(fs, i);
 	pthread_cond_broadcast(&i->changed);
 }
 
@@ -292,7 +293,10 @@ static int enter_in(struct txn *t, struct inode *i, const struct extent_list *l,
 {
 	bool newest = !z || (!z->next && i->dirty.count == 0);
 	uint64_t alloc_bytes = i->attr.alloc_bytes, stored_size = i->stored_size;
-	int err = extent_replace(t, i, l->at, l->count);
+	int err;
+
+	t->reserved = true;
+	err = extent_replace(t, i, l->at, l->count);
 
 	if (err < 0) {
 		txn_abort(t);
@@ -350,8 +354,10 @@ static int enter_frozen(struct fs *fs, struct inode *i, bool require)
 	if (require)
 		require_segments(fs, &z->packed);
 	err = enter_in(&t, i, &z->packed, z);
-	if (err >= 0)
+	if (err >= 0) {
 		frozen_remove(fs, i, z, true);
+		limit_update(fs, i);
+	}
 	return err;
 }
 
@@ -387,6 +393,7 @@ static int enter_dirty(struct fs *fs, struct inode *i)
 	if (err >= 0) {
 		pending_entered(fs, &list);
 		dirty_set_release(fs, &i->dirty);
+		limit_update(fs, i);
 	} else {
 		pending_dropped(fs, &list);
 	}
@@ -461,6 +468,7 @@ int flush_inode(struct fs *fs, struct inode *i)
 		i->attr_dirty = false;
 		return 0;
 	}
+	lazy_settle(i);
 	if (!inode_has_dirty(i) && !i->attr_dirty)
 		return 0;
 	i->flushing++;

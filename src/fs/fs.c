@@ -701,15 +701,21 @@ void fs_crash(struct fs *fs)
 #define STATFS_TOTAL_BYTES ((uint64_t)1 << 50) /* a bucket has no end; this much is free beyond what is used */
 #define STATFS_TOTAL_INODES ((uint64_t)1 << 40)
 
+/* The limit, or without one so much more; never less than what there is. */
+static uint64_t limit_or(uint64_t limit, uint64_t used, uint64_t more)
+{
+	return limit ? max_u64(limit, used) : used + more;
+}
+
 int fs_statfs(struct fs *fs, struct fs_statfs *ret)
 {
 	pthread_mutex_lock(&fs->totals_lock);
-	*ret = (struct fs_statfs){ .used_bytes = fs->totals.used_bytes,
+	*ret = (struct fs_statfs){ .used_bytes = fs->totals.used_bytes + fs->reserved,
 				   .inodes_used = fs->totals.inodes,
 				   .block_bytes = STATFS_BLOCK };
 	pthread_mutex_unlock(&fs->totals_lock);
-	ret->total_bytes = ret->used_bytes + STATFS_TOTAL_BYTES;
-	ret->inodes_total = ret->inodes_used + STATFS_TOTAL_INODES;
+	ret->total_bytes = limit_or(fs->config.size_limit_bytes, ret->used_bytes, STATFS_TOTAL_BYTES);
+	ret->inodes_total = limit_or(fs->config.inode_limit, ret->inodes_used, STATFS_TOTAL_INODES);
 	return 0;
 }
 

@@ -59,6 +59,9 @@ struct fs_config {
 	bool lease_only;	   /* accept a store without conditional writes */
 	bool atime;		   /* relatime; false: noatime */
 	bool strictatime;
+	bool nodiratime;	   /* no access times of folders */
+	uint64_t size_limit_bytes; /* 0: none */
+	unsigned inode_limit;	   /* 0: none */
 
 	/* Not settable by name: */
 	const char *mountpoint; /* for the lease; borrowed */
@@ -147,6 +150,10 @@ enum {
 };
 
 int fs_getattr(struct fs *fs, uint64_t ino, struct fs_attr *ret);
+/* It is being read, from a cache of the caller's or as a folder: the access time changes if the mount's rules
+ * say so. 1 if it did. Access times alone cost no commit; they are stored with the next one that has to
+ * be, within the hour, or by fs_sync, fs_fsync and fs_close. */
+int fs_touch(struct fs *fs, uint64_t ino);
 /* `which`: FS_SET_… bits naming the fields of `attr` to take. Truncation (either way), chmod, chown with
  * its clearing of setuid/setgid, utimens. */
 int fs_setattr(struct fs *fs, uint64_t ino, const struct fs_attr *attr, unsigned which,
@@ -187,6 +194,7 @@ struct fs_dirent {
 	uint64_t cookie;
 	const struct fs_attr *attr; /* NULL unless want_attr */
 };
+/* Does not change the access time: see fs_touch. */
 int fs_readdir(struct fs *fs, uint64_t dir, uint64_t cookie, bool want_attr,
 	       bool (*each)(void *ctx, const struct fs_dirent *entry), void *ctx);
 
@@ -201,6 +209,8 @@ int fs_file_create(struct fs *fs, uint64_t dir, const char *name, const struct f
 		   uint32_t mode, struct fs_file **ret, struct fs_attr *ret_attr);
 void fs_file_close(struct fs_file *f);
 uint64_t fs_file_ino(const struct fs_file *f);
+/* O_NOATIME: reads of this open do not change the access time. */
+void fs_file_noatime(struct fs_file *f, bool on);
 /* Bytes read (0 at the end) or an error. Holes are zeros. */
 ssize_t fs_read(struct fs_file *f, void *buf, size_t len, uint64_t offset);
 /* Bytes written (all, or an error). append: at the end, atomically. Waits for memory (mem_limit) when the

@@ -302,6 +302,14 @@ static struct timespec to_timespec(int64_t ns)
 	return (struct timespec){ .tv_sec = (ns - rest) / NS_PER_S, .tv_nsec = rest };
 }
 
+/* As it will be once all has entered and been trimmed: for what overwrites something, at most. */
+static uint64_t allocated(const struct inode *i)
+{
+	uint64_t bytes = i->attr.alloc_bytes + inode_unsaved_bytes(i);
+
+	return i->attr.flags & INODE_PREALLOC ? bytes : min_u64(bytes, i->attr.size);
+}
+
 void inode_to_attr(const struct inode *i, struct fs_attr *ret)
 {
 	const struct attr *a = &i->attr;
@@ -314,7 +322,7 @@ void inode_to_attr(const struct inode *i, struct fs_attr *ret)
 		.nlink = a->nlink,
 		.rdev = a->rdev,
 		.size = S_ISDIR(a->mode) ? a->entries * DIR_BYTES_PER_ENTRY : a->size,
-		.blocks = (a->alloc_bytes + inode_unsaved_bytes(i) + 511) / 512,
+		.blocks = (allocated(i) + 511) / 512,
 		.atime = to_timespec(a->atime_ns),
 		.mtime = to_timespec(a->mtime_ns),
 		.ctime = to_timespec(a->ctime_ns),

@@ -14,7 +14,9 @@
  *	remove.c   unlink, rmdir
  *	rename.c   rename in all its forms
  *	xattr.c
+ *	lazy.c     access times
  *	acl.c      POSIX ACLs: their part in modes, and inheritance
+ *	limit.c    size_limit and inode_limit
  *	orphan.c   what is unlinked but open, or waits to be dropped in the background
  *	reap.c     the dropping, in bounded batches
  *	file.c     open, write, fsync
@@ -201,6 +203,9 @@ struct inode {
 	bool gone;		    /* unlinked and being removed, or never there; set atomically by
 					inode_set_gone. Nothing may be written for it any more */
 	bool attr_dirty;	    /* attr differs from the stored record (times, size) */
+	bool atime_lazy;	    /* only the access time does: lazy.c */
+	bool on_lazy_list;
+	uint64_t lazy_since_ms;
 	bool on_dirty_list;
 	bool forgotten;		    /* the kernel dropped it while it was open */
 	unsigned opens;
@@ -211,8 +216,10 @@ struct inode {
 	struct frozen *frozen;	    /* utlist DL, oldest first */
 	unsigned flushing;	    /* forced flushes under way: writers wait for `changed` */
 	struct inode *dirty_prev, *dirty_next;
+	struct inode *lazy_prev, *lazy_next;
 	bool trimming;		    /* extents beyond trim_from are still being dropped in the background */
 	uint64_t trim_from;
+	uint64_t reserved;	    /* limit.c; needs fs->totals_lock only for the sum */
 	int write_error;	    /* a write-back failed: reported once to fsync */
 	pthread_cond_t changed;	    /* packing done, trimming done */
 };
@@ -232,8 +239,16 @@ void inode_to_attr(const struct inode *i, struct fs_attr *ret); /* locked */
 int inode_lock_live(struct inode *i);
 void inode_set_gone(struct inode *i); /* locked */
 int64_t fs_now_ns(struct fs *fs);
-/* It was read: by the mount's rules the access time may change (lazily). Locked. */
-void inode_touch_atime(struct fs *fs, struct inode *i);
+
+/* ---- access times (lazy.c) ---- */
+
+/* It was read: by the mount's rules the access time may change (lazily): then true. Locked. */
+bool inode_touch_atime(struct fs *fs, struct inode *i);
+/* What waits with this inode shall be written with it. Locked. */
+void lazy_settle(struct inode *i);
+/* Those that have waited long enough, or all, go onto the dirty list. No lock held. */
+void lazy_release(struct fs *fs, bool all);
+
 /* The mode after a write or change of owner by somebody without privileges (attr.c). */
 uint32_t mode_without_suid(uint32_t mode);
 
@@ -260,6 +275,8 @@ struct txn {
 	} *segs;
 	size_t seg_count, seg_cap;
 	int err;
+	bool reserved; /* what it allocates was reserved when it was written */
+	uint64_t held; /* limit.c */
 };
 /* Brings the segment's counters into memory, so that txn_live need not wait for the store with the seal
  * lock held. Before txn_begin; a hint. */
@@ -329,6 +346,20 @@ int file_truncate(struct fs *fs, struct inode *i, uint64_t size);
 /* Waits (inode locked, relocked) until a background trim that overlaps is done. */
 int file_wait_trim(struct fs *fs, struct inode *i);
 
+/* ---- size_limit, inode_limit (limit.c) ---- */
+
+/* A batch that allocates: -ENOSPC, or the room is held until limit_let_go. */
+int limit_hold(struct txn *t);
+void limit_let_go(struct txn *t);
+/* How many bytes of a write there is room for, at least one; -ENOSPC. They are reserved: limit_update follows. If
+ * there is too little, call limit_squeeze without locks, then again `exactly`: that may unlock and relock the
+ * inode. Inode locked. */
+ssize_t limit_admit(struct fs *fs, struct inode *i, uint64_t offset, size_t len, bool exactly);
+/* The inode's unsaved bytes, size or extents have changed. Inode locked. */
+void limit_update(struct fs *fs, struct inode *i);
+/* After -ENOSPC, no lock held: true if it is worth another try. *tries begins with 0. */
+bool limit_squeeze(struct fs *fs, unsigned *tries);
+
 /* ---- orphans (orphan.c) ---- */
 
 /* whole where the link count is 0, also for a trim: it must outlive the trim. */
@@ -339,6 +370,7 @@ void orphan_consider(struct fs *fs, struct inode *i, bool forgotten); /* inode l
 void orphan_queue_trim(struct fs *fs, uint64_t ino);
 int orphan_start(struct fs *fs);   /* reads O records of earlier mounts, starts the reaper */
 void orphan_stop(struct fs *fs); /* twice is fine. After the last flush: one may wait for a trim */
+bool orphan_any(struct fs *fs);	   /* is there one, in use or waiting? */
 void orphan_drain(struct fs *fs);  /* waits until the queue is empty (tests, unmount: bounded) */
 
 int clean_start(struct fs *fs);
@@ -382,10 +414,13 @@ struct fs {
 	pthread_mutex_t totals_lock; /* totals and segs */
 	struct totals totals;
 	bool totals_dirty;
+	uint64_t reserved; /* bytes that writes were promised (limit.c) */
 	struct seg *segs;
 
 	pthread_mutex_t dirty_lock;
 	struct inode *dirty_inodes; /* DL by dirty_prev/dirty_next; each holds a reference */
+	struct inode *lazy_inodes;  /* likewise by lazy_prev/lazy_next, oldest first */
+	size_t lazy_count;
 
 	struct pool *workers; /* packing, entering */
 	struct flusher *flusher; /* flush.c: the commit ticker thread */

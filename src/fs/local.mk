@@ -3,7 +3,7 @@ libl3fs_la_SOURCES = \
 	src/fs/fs.h src/fs/internal.h src/fs/bytes.h src/fs/names.h \
 	src/fs/fs.c src/fs/options.c \
 	src/fs/keys.c src/fs/icache.c src/fs/txn.c \
-	src/fs/attr.c src/fs/acl.c src/fs/entry.c src/fs/dir.c src/fs/make.c src/fs/remove.c \
+	src/fs/attr.c src/fs/lazy.c src/fs/limit.c src/fs/acl.c src/fs/entry.c src/fs/dir.c src/fs/make.c src/fs/remove.c \
 	src/fs/rename.c src/fs/xattr.c \
 	src/fs/orphan.c src/fs/reap.c \
 	src/fs/check.h src/fs/check.c src/fs/check_data.c \

@@ -190,16 +190,20 @@ static int warm_for_birth(struct fs *fs, struct inode *dir, const struct birth *
 /* The new inode, referenced. Releases b. */
 static int make_node(struct fs *fs, struct birth *b, struct inode **ret)
 {
+	unsigned tries = 0;
 	struct inode *dir;
 	int err = folder_get(fs, b->dir, &dir);
 
 	if (err < 0)
 		goto out;
 	err = warm_for_birth(fs, dir, b);
-	if (err >= 0) {
+	while (err >= 0) {
 		pthread_mutex_lock(&fs->ns_lock);
 		err = make_locked(fs, dir, b, ret);
 		pthread_mutex_unlock(&fs->ns_lock);
+		if (err != -ENOSPC || !limit_squeeze(fs, &tries))
+			break;
+		err = 0;
 	}
 	inode_put(fs, dir);
 out:

@@ -504,6 +504,19 @@ int orphan_start(struct fs *fs)
 	return err < 0 ? err : start_thread(fs);
 }
 
+bool orphan_any(struct fs *fs)
+{
+	struct reaper *r = fs->reaper;
+	bool any = false;
+
+	if (r) {
+		pthread_mutex_lock(&r->lock);
+		any = r->table;
+		pthread_mutex_unlock(&r->lock);
+	}
+	return any;
+}
+
 void orphan_drain(struct fs *fs)
 {
 	struct reaper *r = fs->reaper;

@@ -452,8 +452,8 @@ static int gather_some(struct fs_file *f, struct gather *g, uint64_t offset, uin
 		g->window = w;
 		pthread_mutex_lock(&f->inode->lock);
 		err = gather_locked(g, f->inode, offset, len, ret_len);
-		if (err >= 0)
-			inode_touch_atime(f->fs, f->inode);
+		if (err >= 0 && !__atomic_load_n(&f->noatime, __ATOMIC_RELAXED))
+			(void)inode_touch_atime(f->fs, f->inode);
 		pthread_mutex_unlock(&f->inode->lock);
 		window_put(w);
 		w = NULL;

@@ -312,15 +312,18 @@ static int fallocate_locked(struct fs *fs, struct inode *i, int mode, uint64_t o
 int fs_fallocate(struct fs_file *f, int mode, uint64_t offset, uint64_t len)
 {
 	struct inode *i = f->inode;
+	unsigned tries = 0;
 	int err = check_fallocate(f, mode, offset, len);
 
 	if (err < 0)
 		return err;
-	pthread_mutex_lock(&i->lock);
-	err = settle(f->fs, i, offset + len);
-	if (err >= 0)
-		err = fallocate_locked(f->fs, i, mode, offset, len);
-	pthread_mutex_unlock(&i->lock);
+	do {
+		pthread_mutex_lock(&i->lock);
+		err = settle(f->fs, i, offset + len);
+		if (err >= 0)
+			err = fallocate_locked(f->fs, i, mode, offset, len);
+		pthread_mutex_unlock(&i->lock);
+	} while (err == -ENOSPC && limit_squeeze(f->fs, &tries));
 	return err;
 }
 

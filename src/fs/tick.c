@@ -93,6 +93,7 @@ static int each_dirty(struct fs *fs, int (*fn)(struct fs *fs, struct inode *i))
 
 int flush_all(struct fs *fs, bool force)
 {
+	lazy_release(fs, force);
 	return each_dirty(fs, force ? flush_inode : flush_gently);
 }
 
@@ -144,6 +145,7 @@ static void tick(struct fs *fs, bool pressed)
 {
 	int err, commit_err;
 
+	lazy_release(fs, false);
 	if (!pressed && !anything_dirty(fs))
 		return;
 	err = flush_all(fs, false);

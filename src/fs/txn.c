@@ -247,6 +247,7 @@ void txn_abort(struct txn *t)
 {
 	if (!t->batch)
 		return;
+	limit_let_go(t);
 	pthread_rwlock_unlock(&t->fs->seal);
 	leveldb_writebatch_destroy(t->batch);
 	free(t->segs);
@@ -265,6 +266,8 @@ int txn_commit(struct txn *t)
 {
 	int err = t->err;
 
+	if (err >= 0)
+		err = limit_hold(t);
 	if (err >= 0)
 		err = write_batch(t->fs, t->batch);
 	if (err >= 0)

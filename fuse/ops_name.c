@@ -89,13 +89,19 @@ void op_rmdir(fuse_req_t req, fuse_ino_t dir, const char *name)
 
 _Static_assert(FS_RENAME_NOREPLACE == 1 && FS_RENAME_EXCHANGE == 2, "as renameat2(2) has them");
 
+#define RENAME_FLAG_WHITEOUT 4u
+
 void op_rename(fuse_req_t req, fuse_ino_t from_dir, const char *from, fuse_ino_t to_dir,
 	       const char *to, unsigned int flags)
 {
-	int err = flags & ~(unsigned)(FS_RENAME_NOREPLACE | FS_RENAME_EXCHANGE)
-			  ? -EINVAL
-			  : fs_rename(ops_fs(req), from_dir, from, to_dir, to, flags);
+	struct fs_cred cred = cred_of(req);
+	int err;
 
+	if (flags & RENAME_FLAG_WHITEOUT)
+		err = fs_rename_whiteout(ops_fs(req), from_dir, from, to_dir, to,
+					 flags & ~RENAME_FLAG_WHITEOUT, &cred);
+	else
+		err = fs_rename(ops_fs(req), from_dir, from, to_dir, to, flags);
 	/* One commit holds both folders' changes: it is one operation. */
 	ops_reply_changed(req, err, to_dir);
 }

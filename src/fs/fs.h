@@ -179,6 +179,9 @@ int fs_rmdir(struct fs *fs, uint64_t dir, const char *name);
 #define FS_RENAME_EXCHANGE 2
 int fs_rename(struct fs *fs, uint64_t from_dir, const char *from, uint64_t to_dir, const char *to,
 	      unsigned flags);
+/* The old name becomes a whiteout (a character device 0:0) in the same operation. */
+int fs_rename_whiteout(struct fs *fs, uint64_t from_dir, const char *from, uint64_t to_dir,
+		       const char *to, unsigned flags, const struct fs_cred *owner);
 /* A regular file without a name (O_TMPFILE); fs_link gives it one. It stays until its last close: open it
  * with fs_file_open. */
 int fs_tmpfile(struct fs *fs, uint64_t dir, const struct fs_cred *cred, uint32_t mode,

@@ -20,6 +20,8 @@ struct move {
 	struct entry source_entry, target_entry;
 	struct inode *source, *target; /* referenced; target NULL: the name is free */
 	bool in_place;		       /* the new name takes over the old one's slot in their run */
+	const struct fs_cred *owner;   /* of the whiteout that the old name becomes; NULL: none */
+	struct inode *whiteout;	       /* known to nobody */
 	int64_t now;
 };
 
@@ -140,17 +142,44 @@ static void write_exchange(struct move *m, struct txn *t)
 	move_to(m, m->target, m->from_dir);
 }
 
+static void write_old_name(struct move *m, struct txn *t)
+{
+	if (m->whiteout) {
+		entry_put(t, m->from_dir->ino, m->from, &m->source_entry, S_IFCHR,
+			  m->whiteout->ino);
+		txn_put_inode(t, m->whiteout);
+		t->inodes++;
+	} else if (!m->in_place) {
+		entry_remove(t, m->from_dir->ino, m->from, &m->source_entry);
+	}
+}
+
 static void write_move(struct move *m, struct txn *t)
 {
-	if (!m->in_place)
-		entry_remove(t, m->from_dir->ino, m->from, &m->source_entry);
+	write_old_name(m, t);
 	entry_put(t, m->to_dir->ino, m->to, m->in_place ? &m->source_entry : &m->target_entry,
 		  m->source->type, m->source->ino);
-	folder_changed(m->from_dir, -1, subfolders(NULL, m->source), m->now);
+	folder_changed(m->from_dir, m->whiteout ? 0 : -1, subfolders(NULL, m->source), m->now);
 	folder_changed(m->to_dir, m->target ? 0 : 1, subfolders(m->source, m->target), m->now);
 	move_to(m, m->source, m->to_dir);
 	if (m->target)
 		removal_apply(t, m->target, m->now);
+}
+
+/* What an overlay filesystem takes for "deleted here": a character device 0:0. */
+static int make_whiteout(struct move *m)
+{
+	struct attr a = { .mode = S_IFCHR,
+			  .uid = m->owner->uid,
+			  .gid = m->from_dir->attr.mode & S_ISGID ? m->from_dir->attr.gid
+								  : m->owner->gid,
+			  .nlink = 1,
+			  .atime_ns = m->now,
+			  .mtime_ns = m->now,
+			  .ctime_ns = m->now,
+			  .btime_ns = m->now };
+
+	return inode_make(m->fs, txn_new_ino(m->fs), &a, &m->whiteout);
 }
 
 /* All locked. */
@@ -164,10 +193,12 @@ static int write_all(struct move *m, struct party *p)
 		return -ENOENT;
 	if (m->target && !exchange && m->target->attr.entries > 0)
 		return -ENOTEMPTY;
-	err = txn_begin(m->fs, &t);
+	m->now = fs_now_ns(m->fs);
+	err = m->owner ? make_whiteout(m) : 0;
+	if (err >= 0)
+		err = txn_begin(m->fs, &t);
 	if (err < 0)
 		return err;
-	m->now = fs_now_ns(m->fs);
 	if (exchange)
 		write_exchange(m, &t);
 	else
@@ -187,11 +218,13 @@ static int plan_entries(struct move *m)
 	if (m->flags & FS_RENAME_EXCHANGE)
 		return 0;
 	/* Removing and adding in one run would not see each other in the batch. */
-	m->in_place = one_run && !m->target;
+	m->in_place = one_run && !m->target && !m->owner;
 	if (m->in_place)
 		return 0;
 	if (!m->target && m->target_entry.n == ENTRY_RUN_MAX)
 		return -ENOSPC;
+	if (m->owner)
+		return 0; /* the old name stays where it is */
 	return entry_plan_removal(m->fs, m->from_dir->ino, m->from, &m->source_entry);
 }
 
@@ -254,15 +287,19 @@ static int move_names(struct move *m)
 		return err;
 	pthread_mutex_lock(&m->fs->ns_lock);
 	err = move_locked(m);
+	if (err < 0 && m->whiteout)
+		inode_set_gone(m->whiteout);
 	pthread_mutex_unlock(&m->fs->ns_lock);
+	inode_put(m->fs, m->whiteout);
 	forget_found(m);
 	return err;
 }
 
-int fs_rename(struct fs *fs, uint64_t from_dir, const char *from, uint64_t to_dir, const char *to,
-	      unsigned flags)
+static int move_between(struct move *m, uint64_t from_dir, uint64_t to_dir)
 {
-	struct move m = { .fs = fs, .from = from, .to = to, .flags = flags };
+	struct fs *fs = m->fs;
+	const char *from = m->from, *to = m->to;
+	unsigned flags = m->flags;
 	int err;
 
 	if (flags & ~(unsigned)(FS_RENAME_NOREPLACE | FS_RENAME_EXCHANGE))
@@ -275,12 +312,28 @@ int fs_rename(struct fs *fs, uint64_t from_dir, const char *from, uint64_t to_di
 	if (err >= 0)
 		err = name_check(to);
 	if (err >= 0)
-		err = folder_get(fs, from_dir, &m.from_dir);
+		err = folder_get(fs, from_dir, &m->from_dir);
 	if (err >= 0)
-		err = folder_get(fs, to_dir, &m.to_dir);
+		err = folder_get(fs, to_dir, &m->to_dir);
 	if (err >= 0)
-		err = move_names(&m);
-	inode_put(fs, m.from_dir);
-	inode_put(fs, m.to_dir);
+		err = move_names(m);
+	inode_put(fs, m->from_dir);
+	inode_put(fs, m->to_dir);
 	return err;
+}
+
+int fs_rename(struct fs *fs, uint64_t from_dir, const char *from, uint64_t to_dir, const char *to,
+	      unsigned flags)
+{
+	struct move m = { .fs = fs, .from = from, .to = to, .flags = flags };
+
+	return move_between(&m, from_dir, to_dir);
+}
+
+int fs_rename_whiteout(struct fs *fs, uint64_t from_dir, const char *from, uint64_t to_dir,
+		       const char *to, unsigned flags, const struct fs_cred *owner)
+{
+	struct move m = { .fs = fs, .from = from, .to = to, .flags = flags, .owner = owner };
+
+	return flags & FS_RENAME_EXCHANGE ? -EINVAL : move_between(&m, from_dir, to_dir);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * For the programs that ask a mounted filesystem what a local one would answer. They know nothing of
- * levels3fs: run on ext4 or tmpfs they pass as well, which shows that they ask the right thing.
+ * For the programs that ask a mounted filesystem what a local one would answer. They know nothing
+ *of levels3fs: run on ext4 or tmpfs they pass as well, which shows that they ask the right thing.
  *
  *	LEVELS3_TEST_DIR=/mnt tests/posix_files          (as root: tests of other users' rights)
  *
@@ -35,20 +35,25 @@
 
 /* ---- saying what is expected ---- */
 
-#define ok(call) \
-	({ \
-		long ok_result = (long)(call); \
-		ck_assert_msg(ok_result >= 0, "%s: %s", #call, strerror(errno)); \
-		ok_result; \
-	})
+static inline long expect_success(long result, const char *call, int line)
+{
+	int error = errno;
 
-#define fails(error, call) \
-	do { \
-		errno = 0; \
-		ck_assert_msg((long)(call) == -1, "%s should fail with " #error, #call); \
-		ck_assert_msg(errno == (error), "%s should fail with " #error ", but: %s", #call, \
-			      strerror(errno)); \
-	} while (0)
+	ck_assert_msg(result >= 0, "line %d: %s: %s", line, call, strerror(error));
+	return result;
+}
+
+static inline void expect_failure(long result, int wanted, const char *call, int line)
+{
+	int error = errno;
+
+	ck_assert_msg(result == -1, "line %d: %s should fail: %s", line, call, strerror(wanted));
+	ck_assert_msg(error == wanted, "line %d: %s should fail: %s; but: %s", line, call,
+		      strerror(wanted), strerror(error));
+}
+
+#define ok(call) expect_success((long)(call), #call, __LINE__)
+#define fails(error, call) expect_failure((long)(call), error, #call, __LINE__)
 
 /* ---- a folder for each test ---- */
 

@@ -45,7 +45,8 @@ START_TEST(a_path_has_4095_bytes_at_most)
 	char *path = repeated('/', 4096);
 
 	memcpy(path, "./", 2);
-	strcpy(path + 4094, "f");
+	path[4094] = 'f';
+	path[4095] = '\0';
 	touch("f", 0644);
 	ok(access(path, F_OK));
 	path[4094] = '/';

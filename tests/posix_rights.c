@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Who may do what: modes, owners, set-user-ID, ACLs, extended attributes. Runs as root, and as others within. */
+/* Who may do what: modes, owners, set-user-ID, ACLs, extended attributes. Runs as root, and as
+ * others within. */
 #include "posix_fixture.h"
 
 #include <sys/mman.h>
@@ -233,7 +234,8 @@ static void write_directly(void)
 	free(block);
 }
 
-static void (*const changes[])(void) = { write_one, truncate_it, open_truncating, allocate, write_directly };
+static void (*const changes[])(void) = { write_one, truncate_it, open_truncating, allocate,
+					 write_directly };
 #define CHANGES ((int)(sizeof(changes) / sizeof(changes[0])))
 
 static void assert_left(void (*change)(void), mode_t mode, uid_t uid, gid_t gid, mode_t left)
@@ -254,7 +256,8 @@ START_TEST(whoever_changes_a_programs_bytes_takes_its_set_user_id_away)
 	assert_left(changes[_i], 06777, OTHER, OTHER, 0777);
 	assert_left(changes[_i], 06777, OWNER, GROUP, 0777);
 	assert_left(changes[_i], 04777, OTHER, OTHER, 0777);
-	assert_left(changes[_i], 06767, OTHER, GROUP, 02767); /* a member, and the group cannot run it */
+	assert_left(changes[_i], 06767, OTHER, GROUP,
+		    02767); /* a member, and the group cannot run it */
 	assert_left(changes[_i], 06767, OTHER, OTHER, 0767);
 	assert_left(changes[_i], 06777, 0, 0, 06777);
 }
@@ -353,9 +356,10 @@ static unsigned acl_perm(const char *name, const char *kind, unsigned tag)
 	return 0;
 }
 
-static const struct acl_entry other_reads[] = { { USER_OBJ, 6, NOBODY },  { USER, 6, OTHER },
-						{ GROUP_OBJ, 0, NOBODY }, { GROUP_NAMED, 4, GROUP2 },
-						{ MASK, 4, NOBODY },	  { OTHERS, 0, NOBODY } };
+static const struct acl_entry other_reads[] = {
+	{ USER_OBJ, 6, NOBODY },    { USER, 6, OTHER },	 { GROUP_OBJ, 0, NOBODY },
+	{ GROUP_NAMED, 4, GROUP2 }, { MASK, 4, NOBODY }, { OTHERS, 0, NOBODY }
+};
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 
 START_TEST(an_acl_grants_what_its_mask_lets_through)

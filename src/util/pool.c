@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A fixed number of threads that work off a queue. */
+/* Up to a fixed number of threads that work off a queue: more than one start when jobs wait. */
 #include "util/util.h"
 
 #include <errno.h>
@@ -18,10 +18,10 @@ struct pool {
 	pthread_cond_t work; /* a job was queued, or stopping */
 	pthread_cond_t idle; /* queue empty and nobody running */
 	struct job *first, **last;
-	unsigned running;
+	unsigned queued, running;
 	bool stopping;
 	char name[16];
-	unsigned thread_count;
+	unsigned thread_count, thread_max; /* those that ever started, and may */
 	pthread_t threads[];
 };
 
@@ -32,6 +32,7 @@ static void run_one(struct pool *p)
 	p->first = j->next;
 	if (!p->first)
 		p->last = &p->first;
+	p->queued--;
 	p->running++;
 	pthread_mutex_unlock(&p->lock);
 	j->fn(j->arg);
@@ -61,18 +62,16 @@ static void *pool_thread(void *arg)
 }
 
 /* Signals are the main thread's business. */
-static int start_threads(struct pool *p, unsigned threads)
+static int start_thread(struct pool *p)
 {
 	sigset_t all, before;
-	int err = 0;
+	int err;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	while (p->thread_count < threads && err == 0) {
-		err = pthread_create(&p->threads[p->thread_count], NULL, pool_thread, p);
-		if (err == 0)
-			p->thread_count++;
-	}
+	err = pthread_create(&p->threads[p->thread_count], NULL, pool_thread, p);
+	if (err == 0)
+		p->thread_count++;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return -err;
 }
@@ -88,12 +87,13 @@ int pool_new(const char *name, unsigned threads, struct pool **ret)
 	pthread_cond_init(&p->work, NULL);
 	pthread_cond_init(&p->idle, NULL);
 	p->last = &p->first;
+	p->thread_max = threads;
 	(void)snprintf(p->name, sizeof(p->name), "%s", name);
-	err = start_threads(p, threads);
+	err = start_thread(p);
 	if (err < 0) {
 		pool_free(p);
-		return err_note(err, "cannot start %u threads for %s: %s (limits: ulimit -u, -v)",
-				threads, name, err_text(err));
+		return err_note(err, "cannot start a thread for %s: %s (limits: ulimit -u, -v)", name,
+				err_text(err));
 	}
 	*ret = p;
 	return 0;
@@ -109,6 +109,10 @@ int pool_submit(struct pool *p, void (*fn)(void *arg), void *arg)
 	pthread_mutex_lock(&p->lock);
 	*p->last = j;
 	p->last = &j->next;
+	/* If it cannot start, the ones there are do the work. */
+	if (++p->queued > p->thread_count - p->running && p->thread_count < p->thread_max &&
+	    !p->stopping)
+		(void)start_thread(p);
 	pthread_cond_signal(&p->work);
 	pthread_mutex_unlock(&p->lock);
 	return 0;

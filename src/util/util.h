@@ -232,8 +232,9 @@ struct notifier {
 void notify(const struct notifier *n, enum log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* ---- thread pool -------------------------------------------------------------------------------
- * A fixed number of threads and a queue without bound: who submits bounds the work by a budget.
- * Jobs start in the order of submission.
+ * Up to a fixed number of threads and a queue without bound: who submits bounds the work by a budget.
+ * Jobs start in the order of submission. One thread is there from the beginning, more come with the
+ * work.
  */
 struct pool;
 

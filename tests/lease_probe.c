@@ -70,6 +70,30 @@ START_TEST(lost_answers_under_retries_are_not_held_against_the_store)
 }
 END_TEST
 
+static unsigned put_count;
+
+static void every_other_put_fails(void)
+{
+	let_fail(STORE_OP_PUT, STORE_FAULT_ERROR_BEFORE, ++put_count % 2 == 0 && put_count < 10);
+	fx.before_put = every_other_put_fails;
+}
+
+START_TEST(a_store_that_fails_every_other_request_is_not_blamed)
+{
+	struct store_retry_config retry = {
+		.attempts = 4, .base_delay_ms = 1, .max_delay_ms = 2, .clock = &clock_system
+	};
+	struct store *s;
+
+	ck_assert_int_eq(store_wrap_retry(fx.faults, &retry, &s), 0);
+	let_fail(STORE_OP_PUT, STORE_FAULT_ERROR_BEFORE, 1);
+	fx.before_put = every_other_put_fails;
+	ck_assert_int_eq(probe(s), 0);
+	ck_assert_uint_ge(put_count, 10);
+	store_unref(s);
+}
+END_TEST
+
 static void somebody_else_probes(void)
 {
 	ck_assert_int_eq(
@@ -228,6 +252,7 @@ int main(void)
 	tcase_add_test(t, a_store_that_honours_conditions_passes);
 	tcase_add_test(t, a_store_that_ignores_a_condition_is_found_out_and_the_note_says_which);
 	tcase_add_test(t, lost_answers_under_retries_are_not_held_against_the_store);
+	tcase_add_test(t, a_store_that_fails_every_other_request_is_not_blamed);
 	tcase_add_test(t, two_probes_at_the_same_time_do_not_confuse_each_other);
 	tcase_add_test(t, trouble_is_not_taken_for_an_answer);
 	suite_add_tcase(s, t);

@@ -13,7 +13,7 @@
  * A write that ought to be refused is tried so often before the store is blamed: below may be a
  * wrapper that retries, and takes equal bytes found after a lost answer for its own success.
  */
-#define TRIES 3
+#define TRIES 10
 
 struct probe {
 	struct store *store;

@@ -127,12 +127,6 @@ void db_blob_put(struct blob *b)
 	free(b);
 }
 
-void db_table_key(uint64_t number, uint64_t epoch, char out[TABLE_KEY_LIMIT])
-{
-	snprintf(out, TABLE_KEY_LIMIT, TABLE_PREFIX "%020llu-%010llu", (unsigned long long)number,
-		 (unsigned long long)(epoch % 10000000000ULL));
-}
-
 size_t db_table_window_count(uint64_t size, unsigned shift)
 {
 	return (size + ((uint64_t)1 << shift) - 1) >> shift;

@@ -9,12 +9,19 @@
 #include "db/env.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
 #define RETRY_FIRST_MS 100
 #define RETRY_MAX_MS 5000
+
+void db_table_key(uint64_t number, uint64_t epoch, char out[TABLE_KEY_LIMIT])
+{
+	snprintf(out, TABLE_KEY_LIMIT, TABLE_PREFIX "%020llu-%010llu", (unsigned long long)number,
+		 (unsigned long long)(epoch % 10000000000ULL));
+}
 
 /* ---- upload ---- */
 

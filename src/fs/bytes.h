@@ -129,6 +129,8 @@ int flush_relieve(struct fs *fs, struct inode *i);
 void flush_unlist(struct fs *fs, struct inode *i);
 /* Looks at what a forced flush would look at. No lock held. */
 void flush_warm(struct fs *fs, struct inode *i);
+/* What the commit ticker does each time. pressed: somebody waits for memory. */
+void flush_tick(struct fs *fs, bool pressed);
 /* budget.on_pressure */
 void flush_pressure(void *ctx);
 

@@ -310,6 +310,11 @@ static bool is_referenced(void *ctx, const char *key)
 	return db_value(fs, &k, &value) != -ENOENT;
 }
 
+int clean_sweep(struct fs *fs)
+{
+	return db_sweep(fs->db, "data/", is_referenced, fs);
+}
+
 /* ---- the thread ---- */
 
 /* What a pass could win, by the counters in memory: no requests. */
@@ -358,7 +363,7 @@ static void look(struct fs *fs, struct cleaner *c)
 		c->garbage = garbage_in_sight(fs, &tiny);
 	}
 	if (!c->swept && now - c->started_ms >= SWEEP_AFTER_MS) {
-		err = db_sweep(fs->db, "data/", is_referenced, fs);
+		err = clean_sweep(fs);
 		if (err < 0)
 			log_debug("sweep: %s: %s", err_text(err), err_last_note());
 		c->swept = err >= 0;

@@ -377,6 +377,8 @@ int clean_start(struct fs *fs);
 void clean_stop(struct fs *fs);
 /* One look at all segments, now (tests, gc verb). Number of segments given up, or an error. */
 int clean_pass(struct fs *fs);
+/* Looks for segments that an earlier mount left behind without a record. Number found, or an error. */
+int clean_sweep(struct fs *fs);
 
 /* ---- the filesystem ---- */
 

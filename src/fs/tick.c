@@ -141,7 +141,7 @@ static void report(struct fs *fs, int err)
 	f->last_error = err < 0 ? err : 0;
 }
 
-static void tick(struct fs *fs, bool pressed)
+void flush_tick(struct fs *fs, bool pressed)
 {
 	int err, commit_err;
 
@@ -176,7 +176,7 @@ static void *ticker(void *arg)
 		pressed = f->pressed;
 		f->pressed = false;
 		pthread_mutex_unlock(&f->lock);
-		tick(fs, pressed);
+		flush_tick(fs, pressed);
 		pthread_mutex_lock(&f->lock);
 	}
 	pthread_mutex_unlock(&f->lock);

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define HASH_NONFATAL_OOM 1 /* not exit(): the object is then not in the table */
 #include <uthash.h>
@@ -40,6 +39,7 @@ struct mem {
 static pthread_mutex_t spaces_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct space *spaces;
 static uint64_t last_version; /* atomic */
+static struct clock *mem_clock = &clock_system; /* atomic */
 
 static void object_free(struct object *o)
 {
@@ -112,6 +112,11 @@ void store_mem_drop(const char *url)
 		space_put(found);
 }
 
+void store_mem_clock(struct clock *clock)
+{
+	__atomic_store_n(&mem_clock, clock ? clock : &clock_system, __ATOMIC_RELEASE);
+}
+
 static int enter(struct store *s, const char *what, const char *key)
 {
 	struct mem *m = (struct mem *)s;
@@ -167,6 +172,13 @@ static int mem_get(struct store *s, const char *key, uint64_t offset, uint64_t l
 	return err;
 }
 
+static int64_t now_s(void)
+{
+	struct clock *clock = __atomic_load_n(&mem_clock, __ATOMIC_ACQUIRE);
+
+	return clock->real_ns(clock) / 1000000000;
+}
+
 static struct object *object_new(const struct store_put *put)
 {
 	struct object *o = calloc(1, sizeof(*o));
@@ -186,7 +198,7 @@ static struct object *object_new(const struct store_put *put)
 			memcpy(o->data + at, put->iov[i].iov_base, put->iov[i].iov_len);
 		at += put->iov[i].iov_len;
 	}
-	o->mtime_s = time(NULL);
+	o->mtime_s = now_s();
 	o->version = __atomic_add_fetch(&last_version, 1, __ATOMIC_RELAXED);
 	return o;
 }

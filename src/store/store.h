@@ -143,6 +143,8 @@ int store_open(const char *url, const struct store_config *config, struct store 
 struct store *store_ref(struct store *s);
 void store_unref(struct store *s); /* NULL is fine */
 void store_mem_drop(const char *url);
+/* By which objects in mem: stores get their times, for tests that own time; NULL: the system's. */
+void store_mem_clock(struct clock *clock);
 
 int store_get(struct store *s, const char *key, uint64_t offset, uint64_t len, struct buf *out,
 	      struct store_meta *ret_meta);

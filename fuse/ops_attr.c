@@ -65,6 +65,10 @@ static int kill_by_chown(fuse_req_t req, uint64_t ino, struct fs_attr *a, unsign
 	err = fs_getattr(ops_fs(req), ino, &now);
 	if (err < 0 || !(now.mode & (S_ISUID | S_ISGID)))
 		return err;
+	/* chown(-1, -1), which the kernel lets anybody do: but not take bits off somebody else's
+	 * file. It asks in the same words when somebody writes to one; op_write sees to that. */
+	if (!*which && fuse_req_ctx(req)->uid != 0 && fuse_req_ctx(req)->uid != now.uid)
+		return 0;
 	a->mode = ops_killed_mode(req, &now);
 	if (a->mode != now.mode)
 		*which |= FS_SET_MODE;
@@ -89,7 +93,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	/* On its own, so that a truncate of a file without these bits stays the cheap one. */
 	if (which & FS_SET_SIZE)
 		err = ops_kill_suid(req, ino);
-	else if (which & (FS_SET_UID | FS_SET_GID))
+	else if (!which || (which & (FS_SET_UID | FS_SET_GID)))
 		err = kill_by_chown(req, ino, &a, &which);
 	if (err >= 0)
 		err = fs_setattr(ops_fs(req), ino, &a, which, &result);

@@ -630,6 +630,19 @@ START_TEST(chmod_keeps_the_type_and_changes_ctime)
 }
 END_TEST
 
+/* chown(2): "the st_ctime of the file is updated", whoever it is given to. */
+START_TEST(a_chown_to_nobody_new_changes_ctime_only)
+{
+	uint64_t f = make_file(ROOT, "f");
+	struct fs_attr before = attr_of(f), after;
+
+	must(fs_setattr(fs, f, &before, 0, &after), "chown -1 -1");
+	ck_assert(later(after.ctime, before.ctime));
+	after.ctime = before.ctime;
+	ck_assert_mem_eq(&after, &before, sizeof(after));
+}
+END_TEST
+
 START_TEST(chown_of_a_program_clears_set_id_bits)
 {
 	uint64_t f = make_file(ROOT, "f"), d = make_dir(ROOT, "d");
@@ -758,6 +771,7 @@ START_TEST(an_access_acl_and_the_mode_say_the_same)
 	struct buf b CLEANUP(buf_release) = BUF_INIT;
 	struct fs_attr attr = { .mode = 0640 };
 	uint64_t f = make_file(ROOT, "f");
+	struct timespec before;
 
 	must(fs_setxattr(fs, f, "system.posix_acl_access", acl, sizeof(acl), 0), "setfacl");
 	ck_assert_uint_eq(attr_of(f).mode & 0777, 0670);
@@ -770,6 +784,9 @@ START_TEST(an_access_acl_and_the_mode_say_the_same)
 	ck_assert_int_eq(fs_setxattr(fs, f, "system.posix_acl_default", acl, sizeof(acl), 0),
 			 -EACCES);
 	must(fs_removexattr(fs, f, "system.posix_acl_access"), "setfacl -b");
+	before = attr_of(f).ctime;
+	must(fs_removexattr(fs, f, "system.posix_acl_access"), "setfacl -b of a file without ACL");
+	ck_assert(!later(attr_of(f).ctime, before));
 	ck_assert_uint_eq(attr_of(f).mode & 0777, 0640);
 }
 END_TEST
@@ -862,6 +879,7 @@ static void add_attributes(Suite *s)
 	TCase *t = group(s, "attributes");
 
 	tcase_add_test(t, chmod_keeps_the_type_and_changes_ctime);
+	tcase_add_test(t, a_chown_to_nobody_new_changes_ctime_only);
 	tcase_add_test(t, chown_of_a_program_clears_set_id_bits);
 	tcase_add_test(t, times_are_set_to_the_nanosecond_even_before_1970);
 	tcase_add_test(t, only_regular_files_can_be_truncated);

@@ -167,8 +167,7 @@ int fs_setattr(struct fs *fs, uint64_t ino, const struct fs_attr *attr, unsigned
 	if (err >= 0)
 		err = inode_lock_live(i);
 	if (err >= 0) {
-		if (which)
-			err = change(fs, i, attr, which);
+		err = change(fs, i, attr, which);
 		if (err >= 0 && ret)
 			inode_to_attr(i, ret);
 		pthread_mutex_unlock(&i->lock);

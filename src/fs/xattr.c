@@ -61,6 +61,11 @@ static void xattr_delete(struct txn *t, const struct inode *i, const char *name)
 	txn_delete(t, &k);
 }
 
+static bool is_acl(const char *name)
+{
+	return strcmp(name, ACL_ACCESS) == 0 || strcmp(name, ACL_DEFAULT) == 0;
+}
+
 static int check_name(const char *name)
 {
 	static const char *const kinds[] = { "user.", "trusted.", "security." };
@@ -68,7 +73,7 @@ static int check_name(const char *name)
 
 	if (len == 0 || len > FS_XATTR_NAME_MAX)
 		return -ERANGE;
-	if (strcmp(name, ACL_ACCESS) == 0 || strcmp(name, ACL_DEFAULT) == 0)
+	if (is_acl(name))
 		return 0;
 	for (size_t n = 0; n < ARRAY_LEN(kinds); n++) {
 		size_t prefix = strlen(kinds[n]);
@@ -153,7 +158,7 @@ static int check_room(struct fs *fs, const struct inode *i, const char *name)
 	return names.len + strlen(name) + 1 > LIST_MAX ? -ENOSPC : 0;
 }
 
-/* Inode locked. */
+/* Inode locked. 1: there is such an attribute; 0: there is not, but there may be. */
 static int check_flags(struct fs *fs, struct inode *i, const struct change *c)
 {
 	struct buf old CLEANUP(buf_release) = BUF_INIT;
@@ -162,7 +167,7 @@ static int check_flags(struct fs *fs, struct inode *i, const struct change *c)
 	if (i->attr.flags & INODE_HAS_XATTR)
 		err = xattr_read(fs, i->ino, c->name, &old);
 	if (err >= 0)
-		return c->flags & XATTR_CREATE ? -EEXIST : 0;
+		return c->flags & XATTR_CREATE ? -EEXIST : 1;
 	if (err != -ENODATA)
 		return err;
 	if (c->flags & XATTR_REPLACE)
@@ -191,11 +196,12 @@ static int write_change(struct fs *fs, struct party *p, struct inode *i, const s
 static int change_locked(struct fs *fs, struct party *p, struct inode *i, struct change *c)
 {
 	uint32_t mode = i->attr.mode;
-	int err = check_flags(fs, i, c);
+	int existed = check_flags(fs, i, c), err = existed;
 
 	if (err >= 0 && !c->remove)
 		err = apply_acl(i, c);
-	if (err >= 0)
+	/* An ACL that says what the mode says already changes nothing. */
+	if (err >= 0 && (!c->remove || existed || mode != i->attr.mode))
 		err = write_change(fs, p, i, c);
 	if (err < 0)
 		i->attr.mode = mode;
@@ -244,7 +250,10 @@ int fs_removexattr(struct fs *fs, uint64_t ino, const char *name)
 	struct change c = { .name = name, .remove = true, .flags = XATTR_REPLACE };
 	int err = check_name(name);
 
-	return err < 0 ? err : change_xattr(fs, ino, &c);
+	if (err >= 0)
+		err = change_xattr(fs, ino, &c);
+	/* Every file has an ACL, if only its mode: to remove what says no more succeeds. */
+	return err == -ENODATA && is_acl(name) ? 0 : err;
 }
 
 /* ---- reading ---- */

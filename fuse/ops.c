@@ -188,6 +188,12 @@ void ops_attr_changed(fuse_req_t req, uint64_t ino)
 	(void)fuse_lowlevel_notify_inval_inode(context(req)->fuse, ino, -1, 0);
 }
 
+void ops_fetch_mapped(fuse_req_t req, uint64_t ino)
+{
+	/* The pages are forgotten, too, but those changed are written first. */
+	(void)fuse_lowlevel_notify_inval_inode(context(req)->fuse, ino, 0, 0);
+}
+
 #define GROUPS_MAX 65536 /* NGROUPS_MAX of Linux */
 
 static bool has_group(fuse_req_t req, int count, gid_t *list, uint32_t gid)

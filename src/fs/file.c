@@ -33,6 +33,8 @@ static int file_new(struct fs *fs, struct inode *i, bool for_writing, struct fs_
 	f->fs = fs;
 	f->inode = i;
 	f->for_writing = for_writing;
+	if (for_writing)
+		__atomic_add_fetch(&i->writers, 1, __ATOMIC_SEQ_CST);
 	pthread_mutex_init(&f->lock, NULL);
 	*ret = f;
 	return 0;
@@ -117,6 +119,8 @@ void fs_file_close(struct fs_file *f)
 	if (!f)
 		return;
 	read_window_drop(f);
+	if (f->for_writing)
+		__atomic_sub_fetch(&f->inode->writers, 1, __ATOMIC_SEQ_CST);
 	drop_open(f->fs, f->inode);
 	pthread_mutex_destroy(&f->lock);
 	free(f);
@@ -130,6 +134,11 @@ void fs_file_noatime(struct fs_file *f, bool on)
 uint64_t fs_file_ino(const struct fs_file *f)
 {
 	return f->inode->ino;
+}
+
+bool fs_file_has_writers(const struct fs_file *f)
+{
+	return __atomic_load_n(&f->inode->writers, __ATOMIC_SEQ_CST) > 0;
 }
 
 /* ---- writing ---- */

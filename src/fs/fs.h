@@ -212,6 +212,8 @@ int fs_file_create(struct fs *fs, uint64_t dir, const char *name, const struct f
 		   uint32_t mode, struct fs_file **ret, struct fs_attr *ret_attr);
 void fs_file_close(struct fs_file *f);
 uint64_t fs_file_ino(const struct fs_file *f);
+/* Whether this open of the file, or another, is for writing. */
+bool fs_file_has_writers(const struct fs_file *f);
 /* O_NOATIME: reads of this open do not change the access time. */
 void fs_file_noatime(struct fs_file *f, bool on);
 /* Bytes read (0 at the end) or an error. Holes are zeros. */

@@ -209,6 +209,7 @@ struct inode {
 	bool on_dirty_list;
 	bool forgotten;		    /* the kernel dropped it while it was open */
 	unsigned opens;
+	unsigned writers;	    /* opens for writing; atomic */
 	struct attr attr;
 	uint64_t stored_size;	    /* see the invariant above */
 	uint64_t map_version;	    /* grows with every change of extents, dirty or frozen sets leaving */

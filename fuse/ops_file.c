@@ -205,6 +205,33 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
 	ops_reply_err(req, err);
 }
 
+/* The answer has 32 bits for the number of bytes: who wants more asks again. */
+#define COPY_BYTES_MAX ((size_t)2 * 1024 * 1024 * 1024)
+
+void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
+			struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
+			struct fuse_file_info *fi_out, size_t len, int flags)
+{
+	struct wait w;
+	int64_t n = flags ? -EINVAL : ops_kill_suid(req, ino_out);
+
+	if (n < 0) {
+		ops_reply_err(req, (int)n);
+		return;
+	}
+	if (len > COPY_BYTES_MAX)
+		len = COPY_BYTES_MAX;
+	wait_begin(&w, req);
+	n = fs_copy_range(file_of(fi_in), (uint64_t)off_in, file_of(fi_out), (uint64_t)off_out,
+			  len);
+	if (!wait_end(&w))
+		return;
+	if (n < 0)
+		ops_reply_err(req, (int)n);
+	else
+		(void)fuse_reply_write(req, (size_t)n);
+}
+
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
 {
 	int64_t result;

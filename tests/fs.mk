@@ -8,7 +8,8 @@ check_PROGRAMS += \
 	tests/fs_reaper \
 	tests/fs_files \
 	tests/fs_flush \
-	tests/fs_clean
+	tests/fs_clean \
+	tests/fs_ranges
 tests_fs_keys_SOURCES = tests/fs_keys.c
 tests_fs_keys_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_keys_SOURCES = dummy.cc
@@ -36,6 +37,9 @@ nodist_EXTRA_tests_fs_files_SOURCES = dummy.cc
 tests_fs_flush_SOURCES = tests/fs_flush.c tests/fs_fixture.h
 tests_fs_flush_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_flush_SOURCES = dummy.cc
-tests_fs_clean_SOURCES = tests/fs_clean.c tests/fs_fixture.h
+tests_fs_clean_SOURCES = tests/fs_clean.c tests/fs_clean.h tests/fs_fixture.h
 tests_fs_clean_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_clean_SOURCES = dummy.cc
+tests_fs_ranges_SOURCES = tests/fs_ranges.c tests/fs_twin.h tests/fs_clean.h tests/fs_fixture.h
+tests_fs_ranges_LDADD = $(FS_LIBS) $(CHECK_LIBS)
+nodist_EXTRA_tests_fs_ranges_SOURCES = dummy.cc

@@ -2,98 +2,13 @@
 /*
  * The cleaner: space that nobody needs any more comes back, and nothing else does.
  */
-#include "fs/bytes.h"
-#include "fs_fixture.h"
+#include "fs_clean.h"
 
 #define URL "mem:fs-clean-tests"
 
-static void make_clean_fs(void)
-{
-	quiet_config();
-	config.segment_bytes = 1 * MIB;
-	config.compress = false;
-	config.grace_ms = 1;
-	store_mem_drop(URL);
-	must(fs_format(URL, &config), "format");
-	open_fs(URL);
-}
-
-static void fill(uint8_t *bytes, size_t len, uint64_t seed)
-{
-	uint64_t x = seed * 2654435761u + 1;
-
-	for (size_t n = 0; n < len; n++) {
-		x = x * 6364136223846793005u + 1442695040888963407u;
-		bytes[n] = (uint8_t)(x >> 56);
-	}
-}
-
-static void write_file(const char *name, size_t len, uint64_t seed)
-{
-	uint64_t ino = find(FS_ROOT_INO, name);
-	uint8_t *bytes = malloc(len);
-
-	fill(bytes, len, seed);
-	write_at(ino ? ino : make_file(FS_ROOT_INO, name), bytes, len, 0);
-	free(bytes);
-}
-
-static void check_file(const char *name, size_t len, uint64_t seed)
-{
-	uint8_t *bytes = malloc(len), *got = malloc(len + 1);
-
-	fill(bytes, len, seed);
-	ck_assert_uint_eq(read_at(find(FS_ROOT_INO, name), got, len + 1, 0), len);
-	ck_assert_msg(memcmp(got, bytes, len) == 0, "%s has other bytes", name);
-	free(bytes);
-	free(got);
-}
-
-static uint64_t stored(size_t *ret_objects)
-{
-	struct store_list list = STORE_LIST_INIT;
-	uint64_t bytes = 0;
-
-	must(store_list_all(fs->store, "data/", "", &list), "list");
-	for (size_t n = 0; n < list.count; n++)
-		bytes += list.entries[n].size_bytes;
-	if (ret_objects)
-		*ret_objects = list.count;
-	store_list_release(&list);
-	return bytes;
-}
-
-/* Whatever removal unlinked has gone, and everything is in the store. */
-static void calm(void)
-{
-	orphan_drain(fs);
-	must(fs_sync(fs), "sync");
-	must(db_checkpoint(fs->db), "checkpoint");
-}
-
-/* Until nothing is left to give up; then what was given up is deleted after the grace. */
-static void clean(void)
-{
-	struct timespec pause = { .tv_nsec = 5000000 };
-	struct db_stats stats;
-	int given;
-
-	do {
-		given = clean_pass(fs);
-		must(given, "clean");
-		calm();
-	} while (given > 0);
-	do {
-		test_sleep_ms(&test_clock, 1000);
-		(void)nanosleep(&pause, NULL);
-		must(db_commit(fs->db), "commit");
-		db_stats(fs->db, &stats);
-	} while (stats.discards_waiting > 0);
-}
-
 START_TEST(what_was_overwritten_is_deleted_from_the_store)
 {
-	make_clean_fs();
+	make_clean_fs(URL);
 	for (unsigned n = 0; n < 5; n++) {
 		write_file("file", 6 * MIB, n);
 		calm();
@@ -115,7 +30,7 @@ START_TEST(what_lives_among_dead_bytes_moves_and_stays_readable)
 	enum { FILES = 120, BYTES = 100000 };
 	char name[16];
 
-	make_clean_fs();
+	make_clean_fs(URL);
 	for (unsigned n = 0; n < FILES; n++) {
 		(void)snprintf(name, sizeof(name), "f%u", n);
 		write_file(name, BYTES, n);
@@ -148,7 +63,7 @@ START_TEST(parts_of_extents_move_without_what_was_overwritten)
 	uint8_t *want = malloc(2 * MIB);
 	uint64_t ino;
 
-	make_clean_fs();
+	make_clean_fs(URL);
 	write_file("file", 2 * MIB, 1);
 	fill(want, 2 * MIB, 1);
 	ino = find(FS_ROOT_INO, "file");
@@ -183,7 +98,7 @@ START_TEST(many_tiny_segments_become_few_and_small_pieces_of_a_file_one)
 	uint64_t ino, before;
 	size_t objects;
 
-	make_clean_fs();
+	make_clean_fs(URL);
 	ino = make_file(FS_ROOT_INO, "log");
 	fill(want, PIECES * BYTES, 9);
 	for (unsigned n = 0; n < PIECES; n++) {
@@ -229,7 +144,7 @@ START_TEST(a_segment_with_bytes_still_to_come_is_kept)
 	struct inode *late, *gone;
 	uint64_t segment;
 
-	make_clean_fs();
+	make_clean_fs(URL);
 	write_file("late", 300000, 2);
 	write_file("gone", 300000, 1);
 	must(inode_get(fs, find(FS_ROOT_INO, "late"), &late), "inode");
@@ -263,7 +178,7 @@ START_TEST(bytes_that_were_packed_and_cut_off_before_they_entered_come_back)
 	struct inode *i;
 	uint64_t last;
 
-	make_clean_fs();
+	make_clean_fs(URL);
 	write_file("file", 3 * MIB, 1);
 	must(inode_get(fs, find(FS_ROOT_INO, "file"), &i), "inode");
 	pack_now(i);
@@ -288,7 +203,7 @@ START_TEST(what_is_overwritten_or_removed_while_it_moves_stays_so)
 	uint64_t ino;
 	size_t objects;
 
-	make_clean_fs();
+	make_clean_fs(URL);
 	write_file("file", 900000, 1);
 	write_file("gone", 100000, 2);
 	calm();
@@ -296,7 +211,7 @@ START_TEST(what_is_overwritten_or_removed_while_it_moves_stays_so)
 	ck_assert_uint_eq(objects, 1);
 	ino = find(FS_ROOT_INO, "file");
 	m = mover_new(fs);
-	must(mover_add(m, db_epoch(fs->db) << 32 | 1), "move");
+	must(mover_add(m, db_epoch(fs->db) << 32 | 1, false), "move");
 	fill(want, 900000, 1);
 	fill(want + 300000, 200000, 3);
 	write_at(ino, want + 300000, 200000, 300000);
@@ -321,7 +236,7 @@ START_TEST(cleaning_what_is_clean_does_nothing)
 {
 	struct fs_status before, after;
 
-	make_clean_fs();
+	make_clean_fs(URL);
 	write_file("file", 3 * MIB, 1);
 	calm();
 	fs_status(fs, &before);

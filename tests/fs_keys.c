@@ -135,7 +135,8 @@ END_TEST
 START_TEST(counters_come_back_as_they_were)
 {
 	struct totals t = { 1000, 900, (uint64_t)1 << 50 }, t_back;
-	struct seg_record s = { 5, 16777216 }, s_back;
+	struct seg_record s = { .live_bytes = 5, .total_bytes = 16777216 }, s_back;
+	struct reference r = { 70000, 4096000 }, r_back;
 	struct orphan_record o = { false, 4096 }, o_back;
 	struct buf b CLEANUP(buf_release) = BUF_INIT;
 
@@ -145,7 +146,21 @@ START_TEST(counters_come_back_as_they_were)
 	buf_reset(&b);
 	seg_encode(&b, &s);
 	ck_assert_int_eq(seg_decode(b.data, b.len, &s_back), 0);
-	ck_assert_mem_eq(&s, &s_back, sizeof(s));
+	ck_assert_uint_eq(s_back.live_bytes, 5);
+	ck_assert_uint_eq(s_back.total_bytes, 16777216);
+	ck_assert(!s_back.referenced);
+	buf_reset(&b);
+	s.referenced = true;
+	s.shared_bytes = 12345;
+	seg_encode(&b, &s);
+	ck_assert_int_eq(seg_decode(b.data, b.len, &s_back), 0);
+	ck_assert_uint_eq(s_back.total_bytes, 16777216);
+	ck_assert_uint_eq(s_back.shared_bytes, 12345);
+	ck_assert(s_back.referenced);
+	buf_reset(&b);
+	reference_encode(&b, &r);
+	ck_assert_int_eq(reference_decode(b.data, b.len, &r_back), 0);
+	ck_assert_mem_eq(&r, &r_back, sizeof(r));
 	buf_reset(&b);
 	orphan_encode(&b, &o);
 	ck_assert_int_eq(orphan_decode(b.data, b.len, &o_back), 0);
@@ -156,7 +171,20 @@ END_TEST
 
 /* ---- damage ---- */
 
-enum record { INODE, SYMLINK, DENTRY, STORED, INLINED, TOTALS, SEGMENT, ORPHAN, XATTR, RECORDS };
+enum record {
+	INODE,
+	SYMLINK,
+	DENTRY,
+	STORED,
+	INLINED,
+	TOTALS,
+	SEGMENT,
+	REFERENCED,
+	REFERENCE,
+	ORPHAN,
+	XATTR,
+	RECORDS
+};
 
 static void encode(enum record kind, struct buf *b)
 {
@@ -185,7 +213,13 @@ static void encode(enum record kind, struct buf *b)
 		totals_encode(b, &(struct totals){ 1000, 900, 12345 });
 		break;
 	case SEGMENT:
-		seg_encode(b, &(struct seg_record){ 5, 70000 });
+		seg_encode(b, &(struct seg_record){ .live_bytes = 5, .total_bytes = 70000 });
+		break;
+	case REFERENCED:
+		seg_encode(b, &(struct seg_record){ 5, 70000, 4096, true });
+		break;
+	case REFERENCE:
+		reference_encode(b, &(struct reference){ 5, 70000 });
 		break;
 	case XATTR:
 		xattr_encode(b, "value", 5);
@@ -203,6 +237,7 @@ static int decode(enum record kind, const uint8_t *bytes, size_t len)
 	const uint8_t *value;
 	struct orphan_record o;
 	struct seg_record s;
+	struct reference ref;
 	size_t value_len;
 	struct totals t;
 	struct dentry d;
@@ -235,7 +270,13 @@ static int decode(enum record kind, const uint8_t *bytes, size_t len)
 	case TOTALS:
 		return totals_decode(bytes, len, &t);
 	case SEGMENT:
+	case REFERENCED:
 		return seg_decode(bytes, len, &s);
+	case REFERENCE:
+		err = reference_decode(bytes, len, &ref);
+		if (err == 0)
+			ck_assert(ref.start < ref.end && ref.end <= FS_FILE_SIZE_MAX);
+		return err;
 	case XATTR:
 		err = xattr_decode(bytes, len, &value, &value_len);
 		if (err == 0)
@@ -304,7 +345,7 @@ START_TEST(a_record_of_an_unknown_version_is_refused)
 	struct buf b CLEANUP(buf_release) = BUF_INIT;
 
 	encode((enum record)_i, &b);
-	b.data[0] = 2;
+	b.data[0] = 3;
 	ck_assert_int_eq(decode_copy((enum record)_i, b.data, b.len), -L3_CORRUPT);
 }
 END_TEST
@@ -353,6 +394,8 @@ static const char *const golden[RECORDS] = {
 	[INLINED] = "010103616263",
 	[TOTALS] = "01e8078407b960",
 	[SEGMENT] = "0105f0a204",
+	[REFERENCED] = "0205f0a2048020",
+	[REFERENCE] = "0105f0a204",
 	[ORPHAN] = "0100f0a204",
 	[XATTR] = "0176616c7565",
 };
@@ -392,6 +435,8 @@ START_TEST(keys_are_what_they_always_were_and_sort_by_number)
 	same_key(&k, "580000000000000003757365722e61");
 	key_segment(&k, (uint64_t)7 << 32 | 42);
 	same_key(&k, "53000000070000002a");
+	key_reference(&k, (uint64_t)7 << 32 | 42, 3);
+	same_key(&k, "52000000070000002a0000000000000003");
 	key_orphan(&k, 9);
 	same_key(&k, "4f0000000000000009");
 	key_totals(&k);

@@ -44,6 +44,9 @@ enum super_state {
 #define SUPER_KIND_FS 0x20205346 /* "FS  " */
 #define SUPER_KIND_DB 0x20204244 /* "DB  ": plain LevelDB, by levels3.h */
 
+/* Bits of `incompat` (doc/format.md). */
+#define SUPER_INCOMPAT_RANGES 1u /* files may share stored bytes, and extents may be on the move */
+
 struct super {
 	uint32_t kind;
 	uint32_t state;
@@ -63,6 +66,9 @@ int super_read(struct store *s, bool for_writing, struct super *ret, struct buf 
 int super_create(struct store *s, struct super *super);
 /* FORMATTING → READY by if-match. */
 int super_finish(struct store *s, struct super *super);
+/* The filesystem is going to hold what versions without these features would not understand: from now on they
+ * refuse it. By if-match; nothing is sent if it says so already. */
+int super_require(struct store *s, struct super *super, uint64_t incompat);
 
 /* ---- the database ---- */
 

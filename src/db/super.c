@@ -10,9 +10,9 @@
 #include <errno.h>
 #include <string.h>
 
-/* Feature flags that this version knows: none so far. */
+/* Feature flags that this version knows. */
 #define KNOWN_RO_COMPAT ((uint64_t)0)
-#define KNOWN_INCOMPAT ((uint64_t)0)
+#define KNOWN_INCOMPAT ((uint64_t)SUPER_INCOMPAT_RANGES)
 
 static void encode(const struct super *s, struct buf *out)
 {
@@ -190,4 +190,41 @@ int super_finish(struct store *s, struct super *super)
 	if (!err)
 		*super = found;
 	return err;
+}
+
+#define REQUIRE_TRIES 8 /* others may probe the object just now (lease_probe) */
+
+static int try_require(struct store *s, struct super *super, uint64_t incompat)
+{
+	struct buf raw CLEANUP(buf_release) = BUF_INIT, b CLEANUP(buf_release) = BUF_INIT;
+	struct store_meta meta;
+	struct super found;
+	int err = get(s, &found, &raw, &meta);
+
+	if (!err)
+		err = check_features(&found, true);
+	if (!err && memcmp(&found.uuid, &super->uuid, sizeof(found.uuid)) != 0)
+		err = err_note(-L3_CORRUPT, "another filesystem has taken the place of this one");
+	if (err)
+		return err;
+	found.incompat |= incompat;
+	encode(&found, &b);
+	err = buf_error(&b);
+	if (!err)
+		err = store_put_bytes(s, SUPER_KEY, b.data, b.len, STORE_MATCH, meta.etag, NULL);
+	if (!err)
+		*super = found;
+	return err;
+}
+
+int super_require(struct store *s, struct super *super, uint64_t incompat)
+{
+	int err = 0;
+
+	for (int i = 0; i < REQUIRE_TRIES && (super->incompat & incompat) != incompat; i++) {
+		err = try_require(s, super, incompat);
+		if (err && err != -L3_PRECONDITION)
+			break;
+	}
+	return err ? err_wrap(err, "noting new features in %s", SUPER_KEY) : 0;
 }

@@ -44,6 +44,9 @@ void extent_list_release(struct extent_list *l);
 
 /* Like extent_insert for several at once: ascending, without overlap, all of one inode. */
 int extent_replace(struct txn *t, struct inode *i, const struct extent *e, size_t count);
+/* [start, end) has these extents, and else holes. */
+int extent_overlay(struct txn *t, struct inode *i, uint64_t start, uint64_t end,
+		   const struct extent *e, size_t count);
 /* Looks each place up, so that what is needed to change it is in memory. No lock needed. */
 void extent_warm(struct fs *fs, uint64_t ino, const uint64_t *starts, size_t count);
 /* The part [start, end) of an extent. */
@@ -134,14 +137,38 @@ void flush_tick(struct fs *fs, bool pressed);
 /* budget.on_pressure */
 void flush_pressure(void *ctx);
 
+/* ---- gather.c: who refers to a segment ---- */
+
+struct live { /* a stretch of a file that lies in the segment */
+	uint64_t ino;
+	struct extent extent;
+};
+struct live_list {
+	struct live *at;
+	size_t count, cap;
+};
+/* Appends all, some perhaps twice, by the segment's index and R records; what changes meanwhile may be missed.
+ * -E2BIG if there are too many to be worth it. *ret_raw_bytes: of all that was put into it. */
+int gather_live(struct fs *fs, uint64_t segment, bool referenced, struct live_list *l,
+		uint64_t *ret_raw_bytes);
+/* Sorts by inode and offset. What was found twice, or changed between two looks, stays once. */
+void live_arrange(struct live_list *l);
+
 /* ---- move.c: for the cleaner ---- */
 
 struct mover;
 struct mover *mover_new(struct fs *fs); /* NULL: out of memory */
-/* What is live in this segment shall move; done in batches, the last by mover_finish. */
-int mover_add(struct mover *m, uint64_t segment);
+/* What is live in this segment shall move; done in batches, the last by mover_finish. Where files share bytes
+ * only a look tells how much that is: if it is too much to be worth it, nothing moves, unless `anyway`. */
+int mover_add(struct mover *m, uint64_t segment, bool anyway);
 int mover_finish(struct mover *m);
 void mover_free(struct mover *m);
+
+/* ---- space.c ---- */
+
+/* Everything written before has entered, and nothing is being dropped below `end`. Inode locked,
+ * relocked. */
+int file_settle(struct fs *fs, struct inode *i, uint64_t end);
 
 /* ---- file.c, read.c ---- */
 

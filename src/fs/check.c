@@ -83,6 +83,7 @@ static bool kind_is_known(int kind)
 	case KEY_EXTENT:
 	case KEY_XATTR:
 	case KEY_SEGMENT:
+	case KEY_REFERENCE:
 	case KEY_ORPHAN:
 	case KEY_TOTALS:
 		return true;
@@ -461,6 +462,8 @@ static int check_all(struct check *c)
 		err = check_extents(c);
 	if (err >= 0)
 		err = check_segments(c);
+	if (err >= 0)
+		err = check_references(c);
 	if (err >= 0)
 		err = check_totals(c);
 	if (err >= 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What the two halves of fsck share: check.c (inodes, names, the whole) and check_data.c (extents,
- * segments, objects in the store).
+ * What the parts of fsck share: check.c (inodes, names, the whole), check_data.c (extents,
+ * segments, objects in the store), and check_refs.c (from segments back to files).
  */
 #ifndef LEVELS3_FS_CHECK_H
 #define LEVELS3_FS_CHECK_H
@@ -42,7 +42,8 @@ struct check {
 	uint64_t before_dir, before_cookie; /* the entry before: to see runs of equal hashes */
 	uint64_t extent_ino, extent_end;    /* likewise, to see extents that overlap */
 	uint64_t done;			    /* of the present phase */
-	struct check_reader *reader;	    /* of every byte, if asked for */
+	struct check_reader *reader;	    /* of every byte, if asked for; likewise */
+	struct check_indexes *indexes;	    /* of segments */
 };
 
 void check_problem(struct check *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -59,5 +60,12 @@ int check_extents(struct check *c);
 int check_segments(struct check *c); /* after check_extents */
 int check_objects(struct check *c);
 void check_segments_free(struct check *c);
+
+/* check_refs.c */
+int check_indexes_open(struct check *c);
+void check_indexes_close(struct check *c); /* without open: fine */
+/* The cleaner finds the extent, if the inode is going to stay. Only between open and close. */
+int check_findable(struct check *c, uint64_t ino, const struct extent *e);
+int check_references(struct check *c); /* after check_segments */
 
 #endif

@@ -172,6 +172,8 @@ static int see_extent(struct check *c, const uint8_t *key, size_t key_len, const
 		check_problem(c, "inode %llu has extents, and is missing",
 			      (ull)get_u64_be(key + 1));
 	err = count_live(c, &e);
+	if (err >= 0 && n && !n->orphan)
+		err = check_findable(c, n->ino, &e);
 	return err < 0 ? err : reader_add(c, get_u64_be(key + 1), &e);
 }
 
@@ -179,11 +181,14 @@ int check_extents(struct check *c)
 {
 	int err = c->options->data ? reader_open(c) : 0;
 
+	if (err >= 0 && c->options->data)
+		err = check_indexes_open(c);
 	if (err >= 0)
 		err = check_scan(c, KEY_EXTENT, c->options->data ? "bytes" : "extents", see_extent);
 	if (err >= 0)
 		err = reader_flush(c);
 	reader_close(c);
+	check_indexes_close(c);
 	return err;
 }
 
@@ -222,9 +227,10 @@ static void check_live(struct check *c, const struct check_segment *s)
 	else if (s->rec.live_bytes != s->live)
 		check_problem(c, "%s has %llu live bytes, and its record says %llu", key,
 			      (ull)s->live, (ull)s->rec.live_bytes);
-	else if (s->rec.live_bytes > s->rec.total_bytes)
-		check_problem(c, "%s: of %llu bytes %llu are said to be live", key,
-			      (ull)s->rec.total_bytes, (ull)s->rec.live_bytes);
+	else if (s->rec.live_bytes > s->rec.total_bytes + s->rec.shared_bytes)
+		check_problem(c, "%s: of %llu bytes, %llu shared, %llu are said to be live", key,
+			      (ull)s->rec.total_bytes, (ull)s->rec.shared_bytes,
+			      (ull)s->rec.live_bytes);
 }
 
 int check_segments(struct check *c)

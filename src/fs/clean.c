@@ -5,7 +5,8 @@
  * A pass looks at the counters of all segments:
  *   - nothing live: the record goes in a batch, the object after that batch is durable and the
  * grace has passed (db_discard);
- *   - less than half live: what is live moves to new segments first (move.c);
+ *   - less than half live: what is live moves to new segments first (move.c). Where files share
+ *     bytes the counters only say how much may be dead at most; the mover looks;
  *   - many tiny ones: they are moved together, full or not.
  *
  * Never touched: segments that are not durable objects yet, that slots still carry, and that hold
@@ -152,9 +153,17 @@ static bool is_tiny(const struct census_entry *e)
 	return e->rec.total_bytes < TINY_BYTES;
 }
 
+/* At most: where files share bytes, more of it may be in use than one would think. */
+static uint64_t dead_bytes(const struct seg_record *rec)
+{
+	uint64_t all = rec->total_bytes + rec->shared_bytes;
+
+	return min_u64(all - min_u64(all, rec->live_bytes), rec->total_bytes);
+}
+
 static bool is_sparse(const struct seg_record *rec)
 {
-	return rec->live_bytes < rec->total_bytes / 2;
+	return dead_bytes(rec) > rec->total_bytes - rec->total_bytes / 2;
 }
 
 static bool is_dead(struct fs *fs, const struct census_entry *e)
@@ -174,13 +183,17 @@ static bool is_dead(struct fs *fs, const struct census_entry *e)
 static int give_up(struct fs *fs, const struct census_entry *e)
 {
 	char key[DATA_KEY_MAX];
+	struct seg_record rec;
 	struct txn t;
 	int err;
 
 	if (!may_touch(fs, e->segment) || !is_dead(fs, e))
 		return 0;
-	txn_warm_segment(fs, e->segment);
-	err = txn_begin(fs, &t);
+	err = txn_segment(fs, e->segment, &rec);
+	if (err >= 0 && rec.referenced)
+		err = refs_drop_all(fs, e->segment);
+	if (err >= 0)
+		err = txn_begin(fs, &t);
 	if (err < 0)
 		return err;
 	txn_drop_segment(&t, e->segment);
@@ -244,7 +257,7 @@ static int empty_sparse(struct fs *fs, const struct census *census)
 		if (e->rec.live_bytes == 0 || !(is_sparse(&e->rec) || (tiny && is_tiny(e))))
 			continue;
 		if (may_touch(fs, e->segment))
-			err = mover_add(m, e->segment);
+			err = mover_add(m, e->segment, tiny && is_tiny(e));
 	}
 	if (err >= 0)
 		err = mover_finish(m);
@@ -327,7 +340,7 @@ static uint64_t garbage_in_sight(struct fs *fs, bool *ret_tiny)
 	pthread_mutex_lock(&fs->totals_lock);
 	HASH_ITER (hh, fs->segs, s, next) {
 		if (is_sparse(&s->rec) || s->rec.live_bytes == 0)
-			bytes += s->rec.total_bytes - s->rec.live_bytes;
+			bytes += dead_bytes(&s->rec);
 		tiny += s->rec.total_bytes < TINY_BYTES;
 	}
 	pthread_mutex_unlock(&fs->totals_lock);

@@ -189,7 +189,9 @@ static void cover(struct txn *t, struct inode *i, const struct extent *e)
 
 	i->attr.alloc_bytes += (uint64_t)bytes;
 	t->used_bytes += bytes;
-	if (e->kind == EXTENT_STORED)
+	if (e->kind == EXTENT_STORED && e->foreign)
+		txn_refer(t, e->ref.segment, i->ino, e->start, e->end, true);
+	else if (e->kind == EXTENT_STORED)
 		txn_live(t, e->ref.segment, bytes, bytes);
 	put_extent(t, i->ino, e);
 }
@@ -302,6 +304,20 @@ int extent_replace(struct txn *t, struct inode *i, const struct extent *e, size_
 	for (size_t n = 0; n < count; n++)
 		cover(t, i, &e[n]);
 	return 0;
+}
+
+int extent_overlay(struct txn *t, struct inode *i, uint64_t start, uint64_t end,
+		   const struct extent *e, size_t count)
+{
+	struct range range = { start, end };
+	int err = 0;
+
+	i->map_version++;
+	if (extent_may_overlap(i, start))
+		err = clear_ranges(t, i, &range, 1);
+	for (size_t n = 0; n < count && err >= 0; n++)
+		cover(t, i, &e[n]);
+	return err;
 }
 
 int extent_insert(struct txn *t, struct inode *i, const struct extent *e)

@@ -275,44 +275,51 @@ static int open_data(struct fs *fs)
 	return data_open(&config, &fs->data);
 }
 
+struct recovery {
+	struct fs *fs;
+	uint64_t *segments;
+	size_t count, cap;
+};
+
+/* The parts of one segment need not come one after another, but there are few segments. */
 static int on_recovered_part(void *ctx, uint64_t id, uint64_t offset, const void *bytes, size_t len)
 {
-	struct fs *fs = ctx;
+	struct recovery *r = ctx;
+	uint64_t *more;
+	size_t n = 0;
 
-	return data_recover_part(fs->data, id, offset, bytes, len);
+	while (n < r->count && r->segments[n] != id)
+		n++;
+	if (n == r->count && n == r->cap) {
+		more = realloc(r->segments, (2 * n + 8) * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		r->segments = more;
+		r->cap = 2 * n + 8;
+	}
+	if (n == r->count)
+		r->segments[r->count++] = id;
+	return data_recover_part(r->fs->data, id, offset, bytes, len);
 }
 
 /*
- * Parts that slots carried become segments again. Their indexes are made from the extents that refer to
- * them; an extent that no longer does is dead and need not be listed.
+ * Parts that slots carried become segments again. Nothing says at once which files they are of, and to look
+ * through all extents would make opening slow: the back-reference to no particular file tells the cleaner
+ * to look, should it ever need to know.
  */
-static int recover_parts(struct fs *fs, bool *ret_any)
+static int note_recovered(struct fs *fs, const struct recovery *r)
 {
-	leveldb_iterator_t *it;
-	int err = db_recovered_parts(fs->db, on_recovered_part, fs);
+	struct txn t;
+	int err;
 
+	if (r->count == 0)
+		return 0;
+	err = txn_begin(fs, &t);
 	if (err < 0)
 		return err;
-	*ret_any = err > 0;
-	if (!*ret_any)
-		return 0;
-	it = leveldb_create_iterator(db_handle(fs->db), db_scan_options(fs->db));
-	for (leveldb_iter_seek(it, "E", 1); leveldb_iter_valid(it) && err >= 0;
-	     leveldb_iter_next(it)) {
-		size_t key_len, len;
-		const char *key = leveldb_iter_key(it, &key_len);
-		const char *value = leveldb_iter_value(it, &len);
-		struct extent e;
-
-		if (key[0] != 'E' || key_len != 17)
-			break;
-		err = extent_decode(value, len, get_u64_be(key + 9), &e);
-		if (err >= 0 && e.kind == EXTENT_STORED && data_is_recovered(fs->data, e.ref.segment))
-			err = data_recover_index(fs->data, get_u64_be(key + 1), e.start - e.raw_offset,
-						 &e.ref);
-	}
-	leveldb_iter_destroy(it);
-	return err < 0 ? err : 0;
+	for (size_t n = 0; n < r->count; n++)
+		txn_refer(&t, r->segments[n], REFERENCE_ANY_INO, 0, FS_FILE_SIZE_MAX, false);
+	return txn_commit(&t);
 }
 
 static int load_totals(struct fs *fs)
@@ -427,12 +434,14 @@ static int start_threads(struct fs *fs)
 /* Everything after the super is known. */
 static int open_existing(struct fs *fs, const struct buf *super_bytes)
 {
-	bool recovered = false;
+	struct recovery r = { .fs = fs };
 	struct fs_attr root;
 	int err = open_rooms(fs, "(no mountpoint)", false, super_bytes);
 
+	if (err >= 0 && !fs->read_only)
+		err = super_require(fs->store, &fs->super, SUPER_INCOMPAT_RANGES);
 	if (err >= 0)
-		err = recover_parts(fs, &recovered);
+		err = db_recovered_parts(fs->db, on_recovered_part, &r);
 	if (err >= 0)
 		err = load_totals(fs);
 	if (err >= 0)
@@ -444,8 +453,12 @@ static int open_existing(struct fs *fs, const struct buf *super_bytes)
 	if (err >= 0)
 		err = start_threads(fs);
 	/* After a crash: turn what slots carried into segments, and shorten the next opening. */
-	if (err >= 0 && recovered && !fs->read_only)
-		err = db_checkpoint(fs->db);
+	if (err >= 0 && r.count > 0 && !fs->read_only) {
+		err = note_recovered(fs, &r);
+		if (err >= 0)
+			err = db_checkpoint(fs->db);
+	}
+	free(r.segments);
 	return err < 0 ? err : 0;
 }
 
@@ -572,6 +585,7 @@ int fs_format(const char *url, const struct fs_config *config)
 	err = open_stores(fs, url);
 	if (err >= 0) {
 		fs->super = (struct super){ .kind = SUPER_KIND_FS,
+					    .incompat = SUPER_INCOMPAT_RANGES,
 					    .hash_seed = random_u64(),
 					    .created_real_ns = fs->clock->real_ns(fs->clock) };
 		uuid_make(&fs->super.uuid);

@@ -229,6 +229,12 @@ int fs_fsync(struct fs *fs, uint64_t ino);
 int fs_sync(struct fs *fs);
 /* mode as in fallocate(2): 0, KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE, ZERO_RANGE; others -EOPNOTSUPP. */
 int fs_fallocate(struct fs_file *f, int mode, uint64_t offset, uint64_t len);
+/* copy_file_range(2), between two files of one filesystem or within one: no byte is read or written, the copy
+ * shares what is stored. The number of bytes, fewer than len at the end of the source or after trouble; else an
+ * error: -EINVAL where the ranges overlap, -EOVERFLOW, -EOPNOTSUPP on a filesystem made before there was sharing.
+ * Like a long write, a crash may leave the beginning of it. set-user-ID is the caller's business. */
+int64_t fs_copy_range(struct fs_file *from, uint64_t from_offset, struct fs_file *to, uint64_t to_offset,
+		      uint64_t len);
 /* SEEK_DATA, SEEK_HOLE: the offset, or -ENXIO. */
 int64_t fs_lseek(struct fs_file *f, uint64_t offset, int whence);
 

@@ -27,7 +27,9 @@
  *	flush.c    dirty → frozen → packed → entered (below), for one inode
  *	tick.c     when: the dirty list, the commit ticker, durable segments, memory pressure
  *	pending.c  segments with bytes that are packed and not entered yet
- *	clean.c    the segment cleaner; move.c carries live bytes for it
+ *	refs.c     R records: files that refer to a segment whose index does not say so
+ *	copy.c     copy_file_range: files share stored bytes
+ *	clean.c    the segment cleaner; gather.c finds what is live, move.c carries it
  *	check.c    fsck
  *
  * Lock order (take from the top, never wait for the network under any of them, except that a read of a
@@ -91,6 +93,7 @@ enum key_kind { /* first byte of every key */
 	KEY_EXTENT = 'E',
 	KEY_XATTR = 'X',
 	KEY_SEGMENT = 'S',
+	KEY_REFERENCE = 'R',
 	KEY_ORPHAN = 'O',
 	KEY_TOTALS = 'M',
 };
@@ -107,6 +110,7 @@ void key_dentry(struct key *k, uint64_t dir, uint64_t cookie);
 void key_extent(struct key *k, uint64_t ino, uint64_t end);
 void key_xattr(struct key *k, uint64_t ino, const char *name); /* name NULL: the common prefix */
 void key_segment(struct key *k, uint64_t segment);
+void key_reference(struct key *k, uint64_t segment, uint64_t ino);
 void key_orphan(struct key *k, uint64_t ino);
 void key_totals(struct key *k);
 
@@ -150,6 +154,7 @@ struct extent {
 	struct data_ref ref;
 	uint32_t raw_offset;	/* where start is within the ref's raw bytes */
 	const uint8_t *bytes;	/* EXTENT_INLINE: end - start of them (into the value when decoded) */
+	bool foreign;		/* to be put: its segment's index does not say so (refs.c) */
 };
 void extent_encode(struct buf *out, const struct extent *e);
 /* end comes from the key. */
@@ -158,6 +163,13 @@ int extent_decode(const void *data, size_t len, uint64_t end, struct extent *ret
 struct seg_record {
 	uint64_t live_bytes;  /* sum of (end - start) of the extents that refer to it */
 	uint64_t total_bytes; /* of raw bytes ever put into it */
+	uint64_t shared_bytes; /* of references added later, as far as they are not known to be superfluous:
+				  live_bytes is at most the sum of the two, and what it lacks may be dead */
+	bool referenced;       /* there may be R records (refs.c) */
+};
+#define REFERENCE_ANY_INO 0 /* the record's inode may be any: all files have to be looked through */
+struct reference { /* an R record */
+	uint64_t start, end;
 };
 struct totals {
 	uint64_t next_ino;
@@ -169,6 +181,8 @@ void totals_encode(struct buf *out, const struct totals *t);
 int totals_decode(const void *data, size_t len, struct totals *ret);
 void seg_encode(struct buf *out, const struct seg_record *s);
 int seg_decode(const void *data, size_t len, struct seg_record *ret);
+void reference_encode(struct buf *out, const struct reference *r);
+int reference_decode(const void *data, size_t len, struct reference *ret);
 
 struct orphan_record {
 	bool whole;	    /* the inode goes; else what lies at or beyond: */
@@ -271,10 +285,15 @@ struct txn {
 	int64_t inodes, used_bytes;
 	struct seg_delta {
 		uint64_t segment;
-		int64_t live, total;
-		bool drop;
+		int64_t live, total, shared;
+		bool drop, referenced;
 	} *segs;
 	size_t seg_count, seg_cap;
+	struct txn_reference { /* refs.c */
+		uint64_t segment, ino;
+		struct reference range;
+	} *refs;
+	size_t ref_count, ref_cap;
 	int err;
 	bool reserved; /* what it allocates was reserved when it was written */
 	uint64_t held; /* limit.c */
@@ -287,11 +306,33 @@ void txn_put(struct txn *t, const struct key *k, const struct buf *value);
 void txn_delete(struct txn *t, const struct key *k);
 void txn_put_inode(struct txn *t, struct inode *i); /* with stored_size */
 void txn_live(struct txn *t, uint64_t segment, int64_t live, int64_t total);
+/* [start, end) of a file refers to the segment, and its index does not say so. shared: the bytes count as live,
+ * and as shared; else they were counted before, elsewhere in the file. */
+void txn_refer(struct txn *t, uint64_t segment, uint64_t ino, uint64_t start, uint64_t end, bool shared);
+/* The cleaner has looked: what the counters were wrong by. */
+void txn_correct(struct txn *t, uint64_t segment, int64_t total, int64_t shared);
 /* The segment's record and counters go (the cleaner, which deletes the object). */
 void txn_drop_segment(struct txn *t, uint64_t segment);
 int txn_commit(struct txn *t);
 void txn_abort(struct txn *t);
 uint64_t txn_new_ino(struct fs *fs);
+/* The counters as they are now. No lock needed. */
+int txn_segment(struct fs *fs, uint64_t segment, struct seg_record *ret);
+
+/* ---- back-references of segments (refs.c) ---- */
+
+/* For txn.c: see txn_refer; refs_put fills the batch. */
+void refs_note(struct txn *t, uint64_t segment, uint64_t ino, uint64_t start, uint64_t end);
+int refs_put(struct txn *t);
+/* Brings the record into memory: a hint, before txn_begin. */
+void refs_warm(struct fs *fs, uint64_t segment, uint64_t ino);
+/* The inode, which is being removed as a whole, refers to the segment no more. */
+void refs_forget(struct txn *t, uint64_t segment, uint64_t ino);
+/* Calls each for every record of the segment; nonzero stops. */
+int refs_each(struct fs *fs, uint64_t segment,
+	      int (*each)(void *ctx, uint64_t ino, const struct reference *r), void *ctx);
+/* Nothing in it is live any more. In batches. */
+int refs_drop_all(struct fs *fs, uint64_t segment);
 
 /* One value. -ENOENT if absent. */
 int db_value(struct fs *fs, const struct key *k, struct buf *out);

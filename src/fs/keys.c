@@ -14,6 +14,7 @@
 #include <xxhash.h>
 
 #define RECORD_VERSION 1
+#define REFERENCED_VERSION 2 /* of segments that may have R records */
 #define COOKIE_HASH_SHIFT 9 /* of 64 bits of hash, 55 go into the cookie, */
 #define COOKIE_N_BITS 8	    /* above the number within a run of equal hashes */
 
@@ -73,6 +74,12 @@ void key_segment(struct key *k, uint64_t segment)
 	key_begin(k, KEY_SEGMENT, segment);
 }
 
+void key_reference(struct key *k, uint64_t segment, uint64_t ino)
+{
+	key_begin(k, KEY_REFERENCE, segment);
+	key_second(k, ino);
+}
+
 void key_orphan(struct key *k, uint64_t ino)
 {
 	key_begin(k, KEY_ORPHAN, ino);
@@ -103,15 +110,20 @@ static uint32_t rd_varint32(struct rd *r)
 	return (uint32_t)v;
 }
 
-static int finish(struct rd *r, bool sane, const char *what, uint64_t of)
+static int finish_of(struct rd *r, bool sane, uint8_t newest, const char *what, uint64_t of)
 {
 	if (rd_done(r) == 0 && sane)
 		return 0;
-	if (r->len > 0 && r->data[0] != RECORD_VERSION)
+	if (r->len > 0 && (r->data[0] < RECORD_VERSION || r->data[0] > newest))
 		return err_note(-L3_CORRUPT, "%s record of %llu has the unknown version %u", what,
 				(unsigned long long)of, r->data[0]);
 	return err_note(-L3_CORRUPT, "%s record of %llu cannot be decoded", what,
 			(unsigned long long)of);
+}
+
+static int finish(struct rd *r, bool sane, const char *what, uint64_t of)
+{
+	return finish_of(r, sane, RECORD_VERSION, what, of);
 }
 
 void inode_encode(struct buf *out, const struct attr *a, uint64_t size)
@@ -322,24 +334,55 @@ int totals_decode(const void *data, size_t len, struct totals *ret)
 
 void seg_encode(struct buf *out, const struct seg_record *s)
 {
-	buf_u8(out, RECORD_VERSION);
+	buf_u8(out, s->referenced ? REFERENCED_VERSION : RECORD_VERSION);
 	buf_varint(out, s->live_bytes);
 	buf_varint(out, s->total_bytes);
+	if (s->referenced)
+		buf_varint(out, s->shared_bytes);
 }
 
 int seg_decode(const void *data, size_t len, struct seg_record *ret)
 {
-	struct seg_record s;
+	struct seg_record s = { 0 };
+	struct rd r;
+	uint8_t version;
+	int err;
+
+	rd_init(&r, data, len);
+	version = rd_u8(&r);
+	s.referenced = version == REFERENCED_VERSION;
+	s.live_bytes = rd_varint(&r);
+	s.total_bytes = rd_varint(&r);
+	if (s.referenced)
+		s.shared_bytes = rd_varint(&r);
+	err = finish_of(&r, s.referenced || version == RECORD_VERSION, REFERENCED_VERSION,
+			"segment", 0);
+	if (err < 0)
+		return err;
+	*ret = s;
+	return 0;
+}
+
+void reference_encode(struct buf *out, const struct reference *ref)
+{
+	buf_u8(out, RECORD_VERSION);
+	buf_varint(out, ref->start);
+	buf_varint(out, ref->end);
+}
+
+int reference_decode(const void *data, size_t len, struct reference *ret)
+{
+	struct reference ref;
 	struct rd r;
 	int err;
 
 	begin(&r, data, len);
-	s.live_bytes = rd_varint(&r);
-	s.total_bytes = rd_varint(&r);
-	err = finish(&r, true, "segment", 0);
+	ref.start = rd_varint(&r);
+	ref.end = rd_varint(&r);
+	err = finish(&r, ref.start < ref.end && ref.end <= FS_FILE_SIZE_MAX, "reference", ref.start);
 	if (err < 0)
 		return err;
-	*ret = s;
+	*ret = ref;
 	return 0;
 }
 

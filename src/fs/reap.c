@@ -46,7 +46,7 @@ struct spoils { /* what a batch takes away */
 	struct key *keys;
 	size_t key_count;
 	struct {
-		uint64_t segment;
+		uint64_t segment, ino;
 		uint64_t bytes;
 	} * refs;
 	size_t ref_count;
@@ -91,6 +91,7 @@ static int spoils_extent(struct spoils *s, const char *key, const char *value, s
 		return err;
 	if (e.kind == EXTENT_STORED) {
 		s->refs[s->ref_count].segment = e.ref.segment;
+		s->refs[s->ref_count].ino = get_u64_be(key + 1);
 		s->refs[s->ref_count++].bytes = e.end - e.start;
 	}
 	s->bytes += e.end - e.start;
@@ -240,8 +241,12 @@ static int write_spoils(struct fs *fs, const struct spoils *s, const struct reap
 		return err;
 	for (size_t n = 0; n < s->key_count; n++)
 		txn_delete(&t, &s->keys[n]);
-	for (size_t n = 0; n < s->ref_count; n++)
+	for (size_t n = 0; n < s->ref_count; n++) {
 		txn_live(&t, s->refs[n].segment, -(int64_t)s->refs[n].bytes, 0);
+		if (n == 0 || s->refs[n].segment != s->refs[n - 1].segment ||
+		    s->refs[n].ino != s->refs[n - 1].ino)
+			refs_forget(&t, s->refs[n].segment, s->refs[n].ino);
+	}
 	for (size_t n = 0; n < count; n++)
 		put_rest(&t, s, &list[n]);
 	return txn_commit(&t);

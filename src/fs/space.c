@@ -115,9 +115,7 @@ int file_truncate(struct fs *fs, struct inode *i, uint64_t size)
 
 /* ---- changing ranges ---- */
 
-/* Everything written before has entered, and nothing is being dropped below `end`. Inode locked,
- * relocked. */
-static int settle(struct fs *fs, struct inode *i, uint64_t end)
+int file_settle(struct fs *fs, struct inode *i, uint64_t end)
 {
 	int err = 0;
 
@@ -319,7 +317,7 @@ int fs_fallocate(struct fs_file *f, int mode, uint64_t offset, uint64_t len)
 		return err;
 	do {
 		pthread_mutex_lock(&i->lock);
-		err = settle(f->fs, i, offset + len);
+		err = file_settle(f->fs, i, offset + len);
 		if (err >= 0)
 			err = fallocate_locked(f->fs, i, mode, offset, len);
 		pthread_mutex_unlock(&i->lock);

@@ -71,6 +71,18 @@ static int seg_read(struct fs *fs, uint64_t segment, struct seg_record *ret)
 	return err < 0 ? err : seg_decode(value.data, value.len, ret);
 }
 
+int txn_segment(struct fs *fs, uint64_t segment, struct seg_record *ret)
+{
+	struct seg *s;
+
+	pthread_mutex_lock(&fs->totals_lock);
+	s = seg_find(fs, segment);
+	if (s)
+		*ret = s->rec;
+	pthread_mutex_unlock(&fs->totals_lock);
+	return s ? 0 : seg_read(fs, segment, ret);
+}
+
 /* Seal lock held, so the record does not change meanwhile: only a cut writes it. */
 static int seg_load(struct fs *fs, uint64_t segment)
 {
@@ -197,6 +209,30 @@ void txn_live(struct txn *t, uint64_t segment, int64_t live, int64_t total)
 	d->total += total;
 }
 
+void txn_refer(struct txn *t, uint64_t segment, uint64_t ino, uint64_t start, uint64_t end,
+	       bool shared)
+{
+	struct seg_delta *d = delta_loaded(t, segment);
+	int64_t bytes = shared ? (int64_t)(end - start) : 0;
+
+	if (!d)
+		return;
+	d->live += bytes;
+	d->shared += bytes;
+	d->referenced = true;
+	refs_note(t, segment, ino, start, end);
+}
+
+void txn_correct(struct txn *t, uint64_t segment, int64_t total, int64_t shared)
+{
+	struct seg_delta *d = delta_loaded(t, segment);
+
+	if (!d)
+		return;
+	d->total += total;
+	d->shared += shared;
+}
+
 void txn_drop_segment(struct txn *t, uint64_t segment)
 {
 	struct seg_delta *d = delta_loaded(t, segment);
@@ -223,6 +259,8 @@ static void apply_segment(struct fs *fs, const struct seg_delta *d)
 	}
 	s->rec.live_bytes += (uint64_t)d->live;
 	s->rec.total_bytes += (uint64_t)d->total;
+	s->rec.shared_bytes += (uint64_t)d->shared;
+	s->rec.referenced |= d->referenced;
 	s->dirty = true;
 }
 
@@ -251,6 +289,7 @@ void txn_abort(struct txn *t)
 	pthread_rwlock_unlock(&t->fs->seal);
 	leveldb_writebatch_destroy(t->batch);
 	free(t->segs);
+	free(t->refs);
 	*t = (struct txn){ 0 };
 }
 
@@ -266,6 +305,10 @@ int txn_commit(struct txn *t)
 {
 	int err = t->err;
 
+	if (err >= 0)
+		err = refs_put(t);
+	if (err >= 0)
+		err = t->err;
 	if (err >= 0)
 		err = limit_hold(t);
 	if (err >= 0)

@@ -138,6 +138,30 @@ START_TEST(test_unknown_features_refuse_as_much_as_they_must)
 }
 END_TEST
 
+START_TEST(test_a_feature_that_is_required_is_noted_once_and_refuses_older_versions)
+{
+	struct super s = fresh(), found;
+	struct store_meta before, after;
+
+	s.compat = 1;
+	put_super(&s);
+	ck_assert_int_eq(super_read(store, true, &found, NULL), 0);
+	ck_assert_int_eq(super_require(store, &found, SUPER_INCOMPAT_RANGES), 0);
+	ck_assert_uint_eq(found.incompat, SUPER_INCOMPAT_RANGES);
+	ck_assert_int_eq(store_head(store, SUPER_KEY, &before), 0);
+	ck_assert_int_eq(super_require(store, &found, SUPER_INCOMPAT_RANGES), 0);
+	ck_assert_int_eq(store_head(store, SUPER_KEY, &after), 0);
+	ck_assert_str_eq(before.etag, after.etag);
+	ck_assert_int_eq(super_read(store, true, &s, NULL), 0);
+	ck_assert_uint_eq(s.incompat, SUPER_INCOMPAT_RANGES);
+	ck_assert_uint_eq(s.compat, 1);
+	ck_assert_uint_eq(s.state, SUPER_READY);
+	s.incompat = 0;
+	s.uuid.bytes[0] ^= 1;
+	ck_assert_int_eq(super_require(store, &s, SUPER_INCOMPAT_RANGES), -L3_CORRUPT);
+}
+END_TEST
+
 START_TEST(test_every_flipped_bit_is_noticed)
 {
 	struct super s = fresh(), found;
@@ -174,6 +198,8 @@ int main(void)
 	tcase_add_test(tc, test_an_interrupted_mkfs_is_gone_on_with_and_not_mounted);
 	tcase_add_test(tc, test_an_interrupted_mkfs_of_another_kind_is_refused);
 	tcase_add_test(tc, test_unknown_features_refuse_as_much_as_they_must);
+	tcase_add_test(tc,
+		       test_a_feature_that_is_required_is_noted_once_and_refuses_older_versions);
 	tcase_add_test(tc, test_every_flipped_bit_is_noticed);
 	suite_add_tcase(s, tc);
 	return run_suite(s);

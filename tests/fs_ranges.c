@@ -48,6 +48,31 @@ static int64_t seek_in(const struct twin *t, uint64_t offset, int whence)
 	return at;
 }
 
+static void copy_object(struct store *from, struct store *to, const char *key)
+{
+	struct buf object CLEANUP(buf_release) = BUF_INIT;
+
+	must(store_get(from, key, 0, STORE_TO_END, &object, NULL), key);
+	must(store_put_bytes(to, key, object.data, object.len, STORE_ALWAYS, NULL, NULL), key);
+}
+
+/* The super object as a version made it that did not know of sharing. */
+static void forget_feature(struct store *s)
+{
+	struct super super;
+	struct store *other;
+
+	must(super_read(s, true, &super, NULL), "super");
+	ck_assert_uint_eq(super.incompat, SUPER_INCOMPAT_RANGES);
+	super.incompat = 0;
+	must(store_open(URL "-super", &config.store, &other), "store");
+	must(super_create(other, &super), "super");
+	must(super_finish(other, &super), "super");
+	copy_object(other, s, SUPER_KEY);
+	store_unref(other);
+	store_mem_drop(URL "-super");
+}
+
 /* ---- copy_file_range(2) ---- */
 
 START_TEST(a_copy_has_the_bytes_of_its_source)
@@ -189,6 +214,30 @@ START_TEST(source_and_copy_go_their_own_ways)
 	orphan_drain(fs);
 	twin_check(&b);
 	check_fs(true);
+}
+END_TEST
+
+START_TEST(a_filesystem_without_the_feature_gets_it_when_it_is_mounted_for_writing)
+{
+	struct super super;
+	struct store *s;
+
+	twin_write(&a, 100000, 0, 1);
+	close_fs();
+	must(store_open(URL, &config.store, &s), "store");
+	forget_feature(s);
+	config.read_only = true;
+	open_fs(URL);
+	close_fs();
+	must(super_read(s, true, &super, NULL), "super");
+	ck_assert_uint_eq(super.incompat, 0);
+	config.read_only = false;
+	open_fs(URL);
+	must(super_read(s, true, &super, NULL), "super");
+	ck_assert_uint_eq(super.incompat, SUPER_INCOMPAT_RANGES);
+	store_unref(s);
+	ck_assert_int_eq(twin_copy(&a, 0, &b, 0, 100000), 100000);
+	check_all();
 }
 END_TEST
 
@@ -477,6 +526,8 @@ int main(void)
 	tcase_add_test(copies, ranges_that_cannot_be_are_refused);
 	tcase_add_test(copies, a_copy_changes_the_times_of_its_target_only);
 	tcase_add_test(copies, source_and_copy_go_their_own_ways);
+	tcase_add_test(copies,
+		       a_filesystem_without_the_feature_gets_it_when_it_is_mounted_for_writing);
 	tcase_add_checked_fixture(cost, setup, teardown);
 	tcase_set_timeout(cost, TEST_TIMEOUT_S);
 	tcase_add_test(cost, ten_gibibytes_are_copied_without_storing_a_byte_of_them);

@@ -118,6 +118,22 @@ START_TEST(two_probes_at_the_same_time_do_not_confuse_each_other)
 }
 END_TEST
 
+static const char changed[] = "what somebody else has made of it meanwhile";
+
+START_TEST(what_somebody_else_has_changed_meanwhile_stays_so)
+{
+	struct buf b CLEANUP(buf_release) = BUF_INIT;
+
+	ck_assert_int_eq(store_put_bytes(fx.mem, "super", changed, sizeof(changed), STORE_ALWAYS,
+					 NULL, NULL),
+			 0);
+	ck_assert_int_eq(lease_probe(fx.mem, "super", super, sizeof(super)), 0);
+	ck_assert_int_eq(store_get(fx.mem, "super", 0, STORE_TO_END, &b, NULL), 0);
+	ck_assert_uint_eq(b.len, sizeof(changed));
+	ck_assert_mem_eq(b.data, changed, b.len);
+}
+END_TEST
+
 START_TEST(trouble_is_not_taken_for_an_answer)
 {
 	let_fail(STORE_OP_PUT, STORE_FAULT_ERROR_BEFORE, 1);
@@ -254,6 +270,7 @@ int main(void)
 	tcase_add_test(t, lost_answers_under_retries_are_not_held_against_the_store);
 	tcase_add_test(t, a_store_that_fails_every_other_request_is_not_blamed);
 	tcase_add_test(t, two_probes_at_the_same_time_do_not_confuse_each_other);
+	tcase_add_test(t, what_somebody_else_has_changed_meanwhile_stays_so);
 	tcase_add_test(t, trouble_is_not_taken_for_an_answer);
 	suite_add_tcase(s, t);
 

@@ -202,7 +202,7 @@ static int try_require(struct store *s, struct super *super, uint64_t incompat)
 	int err = get(s, &found, &raw, &meta);
 
 	if (!err)
-		err = check_features(&found, true);
+		err = check_features(s, &found, true);
 	if (!err && memcmp(&found.uuid, &super->uuid, sizeof(found.uuid)) != 0)
 		err = err_note(-L3_CORRUPT, "another filesystem has taken the place of this one");
 	if (err)

@@ -52,11 +52,13 @@ static void as_extent(const uint8_t *data, size_t len)
 static void as_counters(const uint8_t *data, size_t len)
 {
 	struct orphan_record orphan;
+	struct reference reference;
 	struct seg_record seg;
 	struct totals totals;
 
 	(void)totals_decode(data, len, &totals);
 	(void)seg_decode(data, len, &seg);
+	(void)reference_decode(data, len, &reference);
 	(void)orphan_decode(data, len, &orphan);
 }
 

@@ -17,10 +17,8 @@ mkfs
 mount_fs
 mkdir "$MNT/bonnie"
 # -f: no bytes one by one, which measures the latency of a call and nothing else
-run_bonnie "$WORK/large" -s 64 -f -n 0
+run_bonnie "$WORK/large" -s 32 -f -n 0
 run_bonnie "$WORK/small" -s 0 -n 1:20000:0:20
 run_bonnie "$WORK/synced" -s 0 -n 1:4000:10:4 -b
-# -D: past the kernel's cache
-run_bonnie "$WORK/direct" -s 32:64k -f -n 0 -D
 umount_fs
 fsck_fs

@@ -320,6 +320,17 @@ static void start_control(struct daemon *d)
 			 err_text(err));
 }
 
+static void announce(struct daemon *d)
+{
+	int err = ctl_utab_add(d->request->dir);
+
+	if (err < 0)
+		log_line(LOG_L_WARN,
+			 "umount(8) will not wait until everything is stored, \"levels3fs umount\" "
+			 "does: /run/mount/utab: %s",
+			 err_text(err));
+}
+
 /* From mounting to the kernel's last word. */
 static int serve(struct daemon *d)
 {
@@ -332,6 +343,7 @@ static int serve(struct daemon *d)
 	d->since_s = (int64_t)time(NULL);
 	pthread_mutex_unlock(&d->lock);
 	start_control(d);
+	announce(d);
 	return session_loop(d->session, on_ready, d);
 }
 
@@ -413,6 +425,8 @@ static int run(struct daemon *d)
 	bool was_mounted = begin_closing(d) == DAEMON_MOUNTED;
 
 	session_free(d->session);
+	if (was_mounted)
+		(void)ctl_utab_remove(d->request->dir);
 	if (d->fs && close_filesystem(d, was_mounted) < 0)
 		code = EXIT_MOUNT;
 	return code;

@@ -49,6 +49,11 @@ bool ctl_mount_is_dead(const struct ctl_mount *m);
 /* Unmounts: root by umount2(2) with these flags; others through fusermount3, lazily for MNT_DETACH and
  * MNT_FORCE. -EBUSY, -EPERM, -EINVAL (nothing mounted there). */
 int ctl_unmount(const char *dir, int flags);
+/* Tells umount(8) to ask our helper, which waits until everything is stored, for the mount on this folder (absolute,
+ * resolved); and that it is over. Only root can, and need. An errno of /run/mount, -EBUSY (locked for seconds). A
+ * crash leaves a line that the next mount there takes over. */
+int ctl_utab_add(const char *dir);
+int ctl_utab_remove(const char *dir);
 
 /* ---- sockets ---- */
 

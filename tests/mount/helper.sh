@@ -9,7 +9,7 @@ for h in mount.levels3fs mount.fuse.levels3fs umount.levels3fs umount.fuse.level
 		fail "/sbin/$h is installed; remove it before testing"
 	ln -sf "$PROGRAM" "/sbin/$h" && installed="$installed /sbin/$h"
 done
-trap 'rm -f $installed; cp "$WORK/fstab" /etc/fstab 2>/dev/null; cleanup' EXIT
+at_exit 'rm -f $installed; cp "$WORK/fstab" /etc/fstab 2>/dev/null'
 cp /etc/fstab "$WORK/fstab" 2>/dev/null || : >"$WORK/fstab"
 
 mkfs
@@ -21,12 +21,12 @@ findmnt -no OPTIONS "$MNT" | grep -q nosuid && fail "nosuid although not asked f
 echo data >"$MNT/file"
 pid=$(daemon_pid)
 check "umount" umount "$MNT"
-[ ! -d "/proc/$pid" ] || fail "umount returned while the daemon was still at work"
+gone "$pid" || fail "umount returned while the daemon was still at work"
 
-echo "$URL $MNT levels3fs $(store_opts),_netdev,nofail,user=root,x-systemd.requires=network-online.target,noauto 0 0" >>/etc/fstab
+echo "$URL $MNT levels3fs $(store_opts),_netdev,nofail,user,x-systemd.requires=network-online.target,noauto 0 0" >>/etc/fstab
 check "mount from fstab" mount "$MNT"
 [ "$(cat "$MNT/file")" = data ] || fail "the file is gone"
-findmnt -no OPTIONS "$MNT" | grep -q nosuid || fail "user= implies nosuid"
+findmnt -no OPTIONS "$MNT" | grep -q nosuid || fail "user implies nosuid"
 check "remount read-only" mount -o remount,ro "$MNT"
 ! touch "$MNT/x" 2>/dev/null || fail "written on a read-only mount"
 check "remount read-write" mount -o remount,rw "$MNT"
@@ -47,10 +47,10 @@ for sig in TERM INT HUP; do
 	pid=$(daemon_pid)
 	kill -$sig "$pid"
 	for _ in $(seq 300); do
-		[ -d "/proc/$pid" ] || break
+		gone "$pid" && break
 		sleep 0.1
 	done
-	[ ! -d "/proc/$pid" ] || fail "still running 30 s after SIG$sig"
+	gone "$pid" || fail "still running 30 s after SIG$sig"
 	mountpoint -q "$MNT" && fail "still mounted after SIG$sig"
 	rm -rf "$CACHE"
 	mount_fs
@@ -60,7 +60,7 @@ echo fu >"$MNT/fu"
 pid=$(daemon_pid)
 check fusermount3 fusermount3 -u "$MNT"
 for _ in $(seq 300); do
-	[ -d "/proc/$pid" ] || break
+	gone "$pid" && break
 	sleep 0.1
 done
 rm -rf "$CACHE"
@@ -75,4 +75,5 @@ done
 [ "$(cat "$MNT/fu")" = fu ] || fail "fusermount3 -u lost a file: $(cat "$WORK/fg")"
 kill $fg
 wait $fg || fail "exit status $? of the foreground daemon after SIGTERM: $(cat "$WORK/fg")"
+! grep -sF " TARGET=$MNT " /run/mount/utab || fail "a line about the mount is left in libmount's table"
 fsck_fs

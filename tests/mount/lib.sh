@@ -43,12 +43,15 @@ umount_fs() {
 
 daemon_pid() { "$PROGRAM" status "$MNT" --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["pid"])'; }
 
+# A zombie is gone too: what takes in orphans may be slow to say so.
+gone() { [ ! -d "/proc/$1" ] || grep -q '^State:.*Z' "/proc/$1/status" 2>/dev/null; }
+
 # Loses the daemon as a power cut would lose the machine's memory, and cleans up the dead mount.
 kill_fs() {
 	local pid
 	pid=$(daemon_pid) || fail "no status"
 	kill -9 "$pid"
-	while [ -d "/proc/$pid" ] && ! grep -q '^State:.*Z' "/proc/$pid/status" 2>/dev/null; do sleep 0.05; done
+	until gone "$pid"; do sleep 0.05; done
 	fusermount3 -uz "$MNT" 2>/dev/null || umount -l "$MNT" 2>/dev/null
 	! mountpoint -q "$MNT" || fail "dead mount could not be removed"
 }

@@ -45,7 +45,7 @@ kill_server() { # kill -9 of all of it, and wait: a survivor would keep the next
 	wait "$postmaster" 2>/dev/null
 	postmaster=
 	for child in $children; do
-		while [ -d "/proc/$child" ] && ! grep -q '^State:.*Z' "/proc/$child/status" 2>/dev/null; do sleep 0.05; done
+		until gone "$child"; do sleep 0.05; done
 	done
 }
 at_exit kill_server

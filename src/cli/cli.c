@@ -15,6 +15,8 @@ static const struct cli_verb verbs[] = {
 	{ "status", "DIR [--json]", "what a mount is doing", cli_status, cli_status_help },
 	{ "fsck", "URL [-o OPTIONS] [--data]", "check a filesystem; changes nothing", cli_fsck,
 	  cli_fsck_help },
+	{ "bench", "URL [-o OPTIONS] [--json]", "measure the object store itself", cli_bench,
+	  cli_bench_help },
 	{ "help", "[VERB]", "this text, or that of a verb", cli_help, NULL },
 };
 

@@ -8,6 +8,7 @@
  *	umount.c    umount, and the helper of umount(8)
  *	busy.c      who uses a mount
  *	status.c    status
+ *	bench.c     bench
  */
 #ifndef LEVELS3_CLI_INTERNAL_H
 #define LEVELS3_CLI_INTERNAL_H
@@ -27,6 +28,8 @@ int cli_umount(int argc, char **argv);
 void cli_umount_help(FILE *out);
 int cli_status(int argc, char **argv);
 void cli_status_help(FILE *out);
+int cli_bench(int argc, char **argv);
+void cli_bench_help(FILE *out);
 
 /* "levels3fs: …\n" on stderr; returns code. */
 int cli_say(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);

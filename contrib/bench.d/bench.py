@@ -39,10 +39,12 @@ class Sizes:
     idle_s: int = 60
     raw_mib: int = 1024
     limit_s: int = 60           # of a phase of many small operations
+    command_s: int = 900        # of a command
 
 
-QUICK = Sizes(files=2_000, many=10_000, tree_files=500, copy_files=300, stream_mib=256, blocks_mib=64, reads=500,
-              writes=2_000, fsync_s=2, commits=100, pg_scale=1, pg_s=5, idle_s=15, raw_mib=256, limit_s=5)
+QUICK = Sizes(files=2_000, many=5_000, tree_files=300, copy_files=200, stream_mib=128, blocks_mib=32, reads=200,
+              writes=2_000, fsync_s=1, commits=50, pg_scale=1, pg_s=5, idle_s=10, raw_mib=256, limit_s=2,
+              command_s=20)
 QUICK_GROUPS = ("raw", "files", "fsync", "stream", "blocks", "tree", "copy", "databases", "many", "idle")
 QUICK_BUDGET_S = 500  # leaves time for the last turn and for the report
 

@@ -66,10 +66,10 @@ class Turn:
 
     # ---- ways to measure
 
-    def call(self, command, limit_s, cwd=None):
+    def call(self, command, limit_s):
         """stdout, or None when it took too long."""
-        with subprocess.Popen(command, shell=isinstance(command, str), executable=None, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd,
+        with subprocess.Popen(command, shell=isinstance(command, str), stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                               start_new_session=True) as p:
             try:
                 out, err = p.communicate(timeout=limit_s)
@@ -81,13 +81,19 @@ class Turn:
             raise RuntimeError(f"{self.shown(command)}: {err.strip()[-500:] or out.strip()[-500:]}")
         return out
 
-    def seconds(self, row, command, settle=False, cwd=None):
+    def seconds(self, row, command, settle=False):
         """The time of a command. One that is cut off counts with the limit, and ends the turn."""
-        limit = self.sizes.limit_s
-        out, seconds, more = self.measured(lambda: self.call(command, limit * 2, cwd), settle)
+        out, seconds, more = self.measured(lambda: self.call(command, self.sizes.command_s), settle)
         self.keep(row, seconds, "s", command, at_least=out is None, **more)
         if out is None:
             raise TooSlow(row)
+
+    def walk(self, row, command, files, settle=False):
+        """A command on so many files, as files per second: systems that were cut off have fewer of them."""
+        out, seconds, more = self.measured(lambda: self.call(command, self.sizes.command_s), settle)
+        if out is None:
+            raise TooSlow(row)
+        self.keep(row, files / seconds, "files/s", command, amount=files, **more)
 
     def files(self, row, phase, count, settle=False):
         """Files per second; returns how many were done."""

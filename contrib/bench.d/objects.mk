@@ -1,5 +1,5 @@
 # Compiles a part of levels3fs without configuring it: a build that runs the same on every filesystem.
-sources := $(wildcard src/util/*.c src/store/*.c src/lease/*.c src/cache/*.c)
+sources := $(wildcard src/util/*.c src/lease/*.c)
 objects := $(sources:.c=.o)
 
 all: util.a

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import secrets
 import shutil
 import socket
 import subprocess
@@ -185,7 +186,7 @@ class Remote(Mounted):
     def __init__(self, bench):
         super().__init__(bench)
         self.cache = self.top / "cache"
-        self.bucket = f"bench-{self.name}"
+        self.bucket = f"bench-{self.name}-{secrets.token_hex(4)}"
         self.proxy = None
 
     def endpoint(self):

@@ -33,12 +33,12 @@ def files(t):
 
 def many(t):
     """A large number of files: mounting, walking, removing."""
-    t.files("create many", "create", t.sizes.many, settle=True)
+    n = t.files("create many", "create", t.sizes.many, settle=True)
     t.cold("mount, many files")
-    t.seconds("ls -lR, cold", f"ls -lR {t.mnt} >/dev/null")
+    t.walk("ls -lR, cold", f"ls -lR {t.mnt} >/dev/null", n)
     t.cold()
-    t.seconds("find, cold", f"find {t.mnt} -size +1G")
-    t.seconds("rm -rf", f"rm -rf {t.mnt}/d*", settle=True)
+    t.walk("find, cold", f"find {t.mnt} -size +1G", n)
+    t.walk("rm -rf", f"rm -rf {t.mnt}/d*", n, settle=True)
 
 
 def make_tree(t):

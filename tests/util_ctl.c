@@ -157,6 +157,7 @@ END_TEST
 START_TEST(the_mount_table_knows_proc_and_what_lies_in_it)
 {
 	struct ctl_mount m, within;
+	int err;
 
 	ck_assert_int_eq(ctl_mount_at("/proc", &m), 0);
 	ck_assert_str_eq(m.type, "proc");
@@ -164,8 +165,9 @@ START_TEST(the_mount_table_knows_proc_and_what_lies_in_it)
 	ck_assert_int_eq(ctl_mount_of("/proc/1/status", &within), 0);
 	ck_assert_uint_eq(within.minor, m.minor);
 	ck_assert_int_eq(ctl_mount_at("/proc/1/status", &m), -ENOENT);
-	ck_assert_int_eq(ctl_mount_of("/procession", &m), 0);
-	ck_assert_str_ne(m.dir, "/proc");
+	/* In a chroot that is no mountpoint the table has nothing above it. */
+	err = ctl_mount_of("/procession", &m);
+	ck_assert(err == -ENOENT || (err == 0 && strcmp(m.dir, "/proc") != 0));
 }
 END_TEST
 

@@ -8,7 +8,7 @@ die() {
 }
 
 need_root() {
-	[ "$(id -u)" = 0 ] || die "needs root, to install packages and to mount: sudo $0 $*"
+	[ "$(id -u)" = 0 ] || die "needs root, to install packages and to mount: sudo $0${*:+ $*}"
 }
 
 need_fuse() {

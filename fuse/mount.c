@@ -138,9 +138,11 @@ static int parse_command(struct command *c, int argc, char **argv)
  * NAMESPACE. */
 static int parse_helper(struct command *c, int argc, char **argv)
 {
+	static const struct option longs[] = { { "help", no_argument, NULL, 'h' },
+					       { NULL, 0, NULL, 0 } };
 	int code = 0, opt;
 
-	while (code == 0 && (opt = getopt(argc, argv, "o:sfnvrwt:N:h")) != -1) {
+	while (code == 0 && (opt = getopt_long(argc, argv, "o:sfnvrwt:N:h", longs, NULL)) != -1) {
 		switch (opt) {
 		case 'o':
 			code = add_options(c, optarg);

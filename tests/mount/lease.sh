@@ -38,6 +38,7 @@ export PROGRAM URL other
 opts=$(store_opts | sed "s|cache_dir=[^,]*|cache_dir=$WORK/cache2|")
 unshare --pid --fork --mount-proc "$PROGRAM" mount "$URL" "$other" -o "$opts" 2>"$WORK/err" </dev/null &&
 	{ kill -CONT "$pid"; fail "took over a lease that had not run out"; }
+grep -q "held by .*pid $pid" "$WORK/err" || { kill -CONT "$pid"; fail "refused for another reason: $(cat "$WORK/err")"; }
 unshare --pid --fork bash -c '
 	"$PROGRAM" mount "$URL" "$other" -o "'"$opts"',lease=4,renew=1,lease_wait=30" </dev/null || exit 1
 	[ "$(cat "$other/before")" = before ] || exit 2

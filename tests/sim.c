@@ -103,6 +103,15 @@ void __wrap_db_table_key(uint64_t number, uint64_t epoch, char *out)
 	__real_db_table_key(number, sim_defect == SIM_TABLE_NAMES ? 0 : epoch, out);
 }
 
+struct load_config;
+int __wrap_db_load_confirm(const struct load_config *c, uint64_t from);
+int __real_db_load_confirm(const struct load_config *c, uint64_t from);
+
+int __wrap_db_load_confirm(const struct load_config *c, uint64_t from)
+{
+	return sim_defect == SIM_NO_TRIM_LOOK ? 0 : __real_db_load_confirm(c, from);
+}
+
 uint64_t __wrap_random_u64(void);
 
 /* Nonces, jitter, the seed of name hashes: repeatable. */
@@ -178,10 +187,10 @@ static void tell(uint64_t seed, unsigned steps, int status)
 	(void)spawn(seed, seed, steps, false);
 }
 
-static int run_all(uint64_t runs, unsigned steps)
+static int run_all(uint64_t start, uint64_t runs, unsigned steps)
 {
-	for (uint64_t first = 1; first <= runs; first += BATCH) {
-		uint64_t last = min_u64(runs, first + BATCH - 1);
+	for (uint64_t first = start; first < start + runs; first += BATCH) {
+		uint64_t last = min_u64(start + runs, first + BATCH) - 1;
 		int status = spawn(first, last, steps, false);
 
 		if (status == 0)
@@ -227,7 +236,7 @@ static uint64_t parse_number(const char *s)
 int main(int argc, char **argv)
 {
 	const char *wanted = getenv("LEVELS3_SIM_RUNS");
-	uint64_t runs = wanted ? parse_number(wanted) : RUNS, seed = 0, steps = SIM_STEPS;
+	uint64_t runs = 0, seed = 0, steps = SIM_STEPS;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
@@ -248,5 +257,9 @@ int main(int argc, char **argv)
 		       -1, 0);
 	if (current == MAP_FAILED)
 		return EXIT_FAILURE;
-	return seed ? spawn(seed, seed, (unsigned)steps, false) : run_all(runs, (unsigned)steps);
+	if (seed && !runs)
+		return spawn(seed, seed, (unsigned)steps, false);
+	if (!runs)
+		runs = wanted ? parse_number(wanted) : RUNS;
+	return run_all(seed ? seed : 1, runs, (unsigned)steps);
 }

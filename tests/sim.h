@@ -26,15 +26,17 @@
 #define SIM_STEPS 70
 #define SIM_FAILED 10 /* exit status of a process that found a broken promise */
 
-enum sim_defect { /* none of them is in the code: sim_world.c and the linker put them in */
-		  SIM_SOUND,
-		  SIM_NO_FENCE,	     /* slots can be overwritten: a fence stops nobody */
-		  SIM_FENCE_DELETED, /* trimming takes the first slots of epochs, too */
-		  SIM_TABLE_NAMES,   /* tables are named by number only */
-		  SIM_NO_ORDER,	     /* metadata before the data written before it */
-		  SIM_RECORD_FIRST,  /* slots before the segments they refer to */
-		  SIM_NO_NONCE, /* a refused slot whose PUT was tried before is taken for our own */
-		  SIM_DEFECTS
+/* None of them is in the code: sim_world.c and the linker (sim.mk) put them in. */
+enum sim_defect {
+	SIM_SOUND,
+	SIM_NO_FENCE,	   /* slots can be overwritten: a fence stops nobody */
+	SIM_FENCE_DELETED, /* trimming takes the first slots of epochs, too */
+	SIM_TABLE_NAMES,   /* tables are named by number only */
+	SIM_NO_ORDER,	   /* metadata before the data written before it */
+	SIM_RECORD_FIRST,  /* slots before the segments they refer to */
+	SIM_NO_NONCE,	   /* a refused slot is taken for ours if it was sent before */
+	SIM_NO_TRIM_LOOK,  /* who has made its fence does not look what was trimmed meanwhile */
+	SIM_DEFECTS
 };
 const char *sim_defect_name(enum sim_defect defect);
 extern enum sim_defect sim_defect; /* of this process */
@@ -200,8 +202,12 @@ struct machine {
 	pthread_t thread;
 	void (*job)(struct machine *m); /* run.turn */
 	bool quit;
-	bool frozen;	    /* its requests stand still */
-	unsigned freeze_in; /* at so many requests from now; 0: never */
+	bool nervous;	 /* a second thread commits all the time */
+	bool committing; /* atomic: it shall go on */
+	pthread_t committer;
+	bool frozen;	     /* its requests stand still */
+	unsigned freeze_in;  /* at so many requests from now; 0: never */
+	bool freeze_at_slot; /* only those count that write a slot */
 	struct tried *tried;
 };
 
@@ -213,6 +219,7 @@ struct run {
 	struct machine machines[3];
 	unsigned machine_count;
 	unsigned trouble; /* of 1000 requests so many go wrong */
+	bool nervous;	  /* machines commit all the time */
 	bool lively;	  /* who holds the lease renews it while others wait for it */
 	struct sim_clock store_clock;
 	uint64_t values;      /* atomic: the last one drawn */

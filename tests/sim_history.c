@@ -464,7 +464,7 @@ struct reign *reign_new(struct reign *parent, struct found *f, unsigned count,
 	for (unsigned n = 0; parent && n < count; n++) {
 		const struct fact *fact = &parent->facts[n];
 
-		if (fact->op.kind != WRITE || fact->op.value <= values[fact->node])
+		if (fact->node == MODEL_NODES || fact->op.value <= values[fact->node])
 			inherit(r, fact);
 	}
 	if (parent)

@@ -81,11 +81,13 @@ static void forget_tries(struct machine *m)
 }
 
 /* turn held, given up meanwhile. True if the request was the one that froze. */
-static bool stand_still(struct machine *m)
+static bool stand_still(struct machine *m, enum store_op op, const char *key)
 {
+	bool counts = !m->freeze_at_slot ||
+		      (op == STORE_OP_PUT && strncmp(key, "chain/", strlen("chain/")) == 0);
 	bool first = false;
 
-	if (m->freeze_in > 0 && --m->freeze_in == 0) {
+	if (counts && m->freeze_in > 0 && --m->freeze_in == 0) {
 		m->frozen = first = true;
 		pthread_cond_broadcast(&m->run->turned);
 	}
@@ -135,7 +137,7 @@ static enum store_fault decide(void *ctx, uint64_t number, enum store_op op, con
 	pthread_mutex_lock(&m->run->turn);
 	sim_attempt = count_try(m, what);
 	chance = sim_hash(sim_hash(what, m->id), sim_attempt);
-	if (stand_still(m))
+	if (stand_still(m, op, key))
 		trouble = max_u64(trouble, 500);
 	pthread_mutex_unlock(&m->run->turn);
 	late = trouble > 0 && chance % 64 == 0;
@@ -424,10 +426,42 @@ static void check_refusal(struct machine *m, int err)
 		      err_last_note());
 }
 
+/* Cuts are then taken wherever the filesystem is between two of its own steps. */
+static void *commit_always(void *arg)
+{
+	struct machine *m = arg;
+	int err = 0;
+
+	while (err >= 0 && __atomic_load_n(&m->committing, __ATOMIC_RELAXED)) {
+		err = db_commit(m->fs->db);
+		(void)usleep(20);
+	}
+	return NULL;
+}
+
+static void start_committing(struct machine *m)
+{
+	if (!m->run->nervous)
+		return;
+	m->nervous = m->committing = true;
+	if (pthread_create(&m->committer, NULL, commit_always, m) != 0)
+		abort();
+}
+
+static void stop_committing(struct machine *m)
+{
+	if (!m->nervous)
+		return;
+	__atomic_store_n(&m->committing, false, __ATOMIC_RELAXED);
+	pthread_join(m->committer, NULL);
+	m->nervous = false;
+}
+
 static void crash(struct machine *m)
 {
 	struct fs *fs = m->fs;
 
+	stop_committing(m);
 	pthread_mutex_lock(&m->run->turn);
 	m->state = MACHINE_DOWN;
 	m->fs = NULL;
@@ -471,6 +505,7 @@ void job_open(struct machine *m)
 	pthread_mutex_lock(&m->run->turn);
 	begin_reign(m, &f);
 	pthread_mutex_unlock(&m->run->turn);
+	start_committing(m);
 }
 
 /* ---- working ---- */
@@ -584,10 +619,12 @@ static void keep_house(struct machine *m)
 /* Some work and a checkpoint, again and again: old slots are trimmed, old objects deleted. */
 void job_settle(struct machine *m)
 {
+	uint64_t pause_ms = one_in(&m->dice, 2) ? 3600000 : 100; /* beyond its lease, or not */
+
 	for (unsigned n = 0; n < 4; n++) {
 		operate(m);
 		job_sync(m);
-		sim_clock_jump(&m->clock, 3600000, 0);
+		sim_clock_jump(&m->clock, pause_ms, 0);
 		tolerate(m, db_checkpoint(m->fs->db), "checkpoint");
 	}
 	tolerate(m, clean_pass(m->fs), "cleaning");
@@ -612,10 +649,10 @@ void job_step(struct machine *m)
 
 void job_close(struct machine *m)
 {
-	struct reign *r = m->reign;
 	struct fs *fs = m->fs;
 	int err;
 
+	stop_committing(m);
 	pthread_mutex_lock(&m->run->turn);
 	m->state = MACHINE_RETIRED; /* nobody renews its lease from outside any more */
 	pthread_mutex_unlock(&m->run->turn);
@@ -630,7 +667,6 @@ void job_close(struct machine *m)
 	m->fs = NULL;
 	m->reign = NULL;
 	pthread_mutex_unlock(&m->run->turn);
-	(void)r;
 	drop_network(m);
 }
 

@@ -63,10 +63,14 @@ static void disturb(struct run *run, struct machine *m)
 	}
 }
 
-static void arm(struct machine *m)
+/* It shall stand still at one of its next requests. */
+static void arm(struct machine *m, unsigned most)
 {
+	bool at_slot = one_in(&m->run->dice, 2);
+
 	pthread_mutex_lock(&m->run->turn);
-	m->freeze_in = 1 + (unsigned)roll(&m->run->dice, one_in(&m->run->dice, 2) ? 2 : 8);
+	m->freeze_at_slot = at_slot;
+	m->freeze_in = 1 + (unsigned)roll(&m->run->dice, at_slot ? 2 : most);
 	pthread_mutex_unlock(&m->run->turn);
 }
 
@@ -91,7 +95,7 @@ static void step_up(struct run *run, struct machine *m)
 		return;
 	}
 	if (!alone && what < 10)
-		arm(m);
+		arm(m, one_in(d, 2) ? 2 : 8);
 	if (!alone && (what < 5 || one_in(d, 10)))
 		machine_do(m, job_sync);
 	else if (what >= 98)
@@ -125,8 +129,8 @@ static void step(struct run *run)
 	} else if (m->state == MACHINE_UP) {
 		step_up(run, m);
 	} else if (rare || !somebody_up(run)) {
-		if (run->machine_count > 1 && one_in(d, 4))
-			arm(m);
+		if (run->machine_count > 1 && one_in(d, 3))
+			arm(m, 40);
 		machine_do(m, job_open);
 	}
 }
@@ -336,6 +340,7 @@ static void draw_run(struct run *run)
 	run->machine_count = one_in(d, 2) ? 1 : 1 + (unsigned)roll(d, 3);
 	run->trouble = troubles[roll(d, ARRAY_LEN(troubles))];
 	run->lively = one_in(d, 4);
+	run->nervous = one_in(d, 6);
 	sim_appetite = (unsigned)(roll(d, 8) == 0 ? 2 + roll(d, 2) : roll(d, 2));
 	sim_say("seed %llu: %u machines, trouble %u, appetite %u", (unsigned long long)run->seed,
 		run->machine_count, run->trouble, sim_appetite);

@@ -68,6 +68,7 @@ static const char *const names[SIM_DEFECTS] = {
 	[SIM_NO_ORDER] = "metadata-before-data",
 	[SIM_RECORD_FIRST] = "record-before-segment",
 	[SIM_NO_NONCE] = "retry-without-nonce",
+	[SIM_NO_TRIM_LOOK] = "trimming-not-noticed",
 };
 
 const char *sim_defect_name(enum sim_defect defect)

@@ -54,6 +54,12 @@ static unsigned translate_which(int to_set)
 	return which;
 }
 
+/* Nothing to set; the writeback cache has a ctime of its own to go with it. */
+static bool is_empty(unsigned which)
+{
+	return !(which & ~(unsigned)FS_SET_CTIME);
+}
+
 /* As chown(2) does it whoever calls: set-user-ID goes, and set-group-ID by its own rule. */
 static int kill_by_chown(fuse_req_t req, uint64_t ino, struct fs_attr *a, unsigned *which)
 {
@@ -67,7 +73,7 @@ static int kill_by_chown(fuse_req_t req, uint64_t ino, struct fs_attr *a, unsign
 		return err;
 	/* chown(-1, -1), which the kernel lets anybody do: but not take bits off somebody else's
 	 * file. It asks in the same words when somebody writes to one; op_write sees to that. */
-	if (!*which && fuse_req_ctx(req)->uid != 0 && fuse_req_ctx(req)->uid != now.uid)
+	if (is_empty(*which) && fuse_req_ctx(req)->uid != 0 && fuse_req_ctx(req)->uid != now.uid)
 		return 0;
 	a->mode = ops_killed_mode(req, &now);
 	if (a->mode != now.mode)
@@ -93,7 +99,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	/* On its own, so that a truncate of a file without these bits stays the cheap one. */
 	if (which & FS_SET_SIZE)
 		err = ops_kill_suid(req, ino);
-	else if (!which || (which & (FS_SET_UID | FS_SET_GID)))
+	else if (is_empty(which) || (which & (FS_SET_UID | FS_SET_GID)))
 		err = kill_by_chown(req, ino, &a, &which);
 	if (err >= 0)
 		err = fs_setattr(ops_fs(req), ino, &a, which, &result);

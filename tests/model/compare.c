@@ -2,25 +2,29 @@
 /*
  * Comparing. Equal must be: the result or errno of each step, bytes read, names listed; and of
  * everything that the step names, before and after: whether it is there (or the errno of looking),
- * type, mode, links, owner, group, size, device, whether it is still the same file, and whether the
- * step changed mtime, ctime, atime; times that were set by hand, to the nanosecond.
+ * type, mode, links, owner, group, size, device, whether it is still the same file, and whether
+ * the step changed mtime and ctime; times that were set by hand, to the nanosecond.
  *
  * Where native filesystems may do otherwise, and so may we:
- *   - sizes of folders, numbers of blocks, inode numbers; the order of names and extended
- * attributes (they are sorted before); positions in folders; where holes are (exec_file.c checks
- * that what is said of them is true); unaligned O_DIRECT (always aligned, exec_file.c).
- *   - atime, when reading: with relatime only some reads change it, and reads from the kernel's
- * cache do not reach a FUSE filesystem. It is compared for steps that set times or make files.
- *   - mtime and ctime of a file with bytes changed through a shared mapping: a native filesystem
- * sets them when a page is first written to, FUSE when the page is written back, which may be any
- * time later. Until fsync or msync of the file nothing is said about them.
- *   - mtime and ctime of a FIFO that is written to: its bytes are the kernel's alone, and it tells
- * FUSE nothing.
- *   - chown(-1, -1) of somebody else's program with set-user-ID: EPERM natively. The kernel asks
- * FUSE for it in the same words as when a write is about to take the bit away, so ours answers 0,
- * and leaves the bit.
- *   - times of a native filesystem whose clock is coarse (before Linux 6.13): that a change left
- * them as they were means nothing.
+ *  - Sizes of folders, numbers of blocks, inode numbers; the order of names and of extended
+ *    attributes (they are sorted before); positions in folders; where holes are (exec_file.c checks
+ *    that what is said of them is true); unaligned O_DIRECT (always aligned, exec_file.c).
+ *  - atime, when reading: with relatime only some reads change it, and reads from the kernel's
+ *    cache do not reach a FUSE filesystem. Compared is what was set by hand.
+ *  - mtime and ctime of a file with bytes changed through a shared mapping: a native filesystem
+ *    sets them when a page is first written to, FUSE when the page is written back, which may be
+ *    any time later. Until fsync of the file nothing is said about them.
+ *  - Bytes stored through a mapping beyond the end of the file, within its last page: when the file
+ *    grows over them, the kernel clears them for native filesystems, and not for FUSE. No such
+ *    bytes are stored (exec_map.c).
+ *  - mtime and ctime of a FIFO that is written to: its bytes are the kernel's alone, and it tells
+ *    FUSE nothing.
+ *  - chown(-1, -1) of somebody else's program with set-user-ID: EPERM natively. The kernel asks
+ *    FUSE for it in the same words as when a write is about to take the bit away, so ours answers
+ *    0, and leaves the bit.
+ *  - Times where the kernel's clock for them is coarse: that a change left them as they were means
+ *    nothing on a native filesystem before Linux 6.13; with FUSE's writeback cache (where the
+ *    kernel sends its own times some time later) changes are not compared at all.
  */
 #include "model/compare.h"
 
@@ -111,7 +115,7 @@ static bool is_same_file(const struct pair *p)
 static void compare_change(const struct compare *c, const char *which, bool ours, bool native,
 			   const char *seen, struct verdict *v)
 {
-	if (ours == native || (ours && !native && !c->fine_times))
+	if (ours == native || c->ours_coarse || (ours && c->native_coarse))
 		return;
 	differ(v, which, "%s of %s %s, natively it %s", which, seen,
 	       ours ? "changed" : "did not change", native ? "changed" : "did not");

@@ -28,7 +28,7 @@ struct dirty {
 struct compare {
 	struct dirty dirty;
 	uint64_t mapped[OP_ACTORS][OP_SLOTS]; /* inode that a mapping is of; 0: not a shared one */
-	bool fine_times;		      /* the native side's times change with every change */
+	bool ours_coarse, native_coarse;      /* times do not change with every change */
 };
 
 void compare_steps(struct compare *c, const struct op *op, const struct result *ours,

@@ -13,6 +13,8 @@
 struct map {
 	uint8_t *at; /* NULL: none */
 	size_t len;
+	int fd; /* of the file, ours to close */
+	int64_t off;
 };
 
 struct exec {

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- mappings ---- */
@@ -24,20 +25,24 @@ void map_drop(struct exec *e, unsigned slot)
 		return;
 	(void)msync(m->at, m->len, MS_SYNC);
 	(void)munmap(m->at, m->len);
+	(void)close(m->fd);
 	*m = (struct map){ 0 };
 }
 
 int64_t do_mmap(struct exec *e, const struct op *op)
 {
 	size_t len = op->len % MAP_MAX + 1;
+	int64_t off = op->off - op->off % PAGE;
 	int prot = PROT_READ | (op->flags & 2 ? PROT_WRITE : 0);
 	void *at = mmap(NULL, len, prot, op->flags & 1 ? MAP_SHARED : MAP_PRIVATE, e->fd[op->slot],
-			op->off - op->off % PAGE);
+			off);
+	int fd;
 
 	if (at == MAP_FAILED)
 		return -1;
+	fd = fcntl(e->fd[op->slot], F_DUPFD_CLOEXEC, 0);
 	map_drop(e, op->slot2);
-	e->map[op->slot2] = (struct map){ .at = at, .len = len };
+	e->map[op->slot2] = (struct map){ .at = at, .len = len, .fd = fd, .off = off };
 	return 0;
 }
 
@@ -99,6 +104,21 @@ int64_t do_mread(struct exec *e, const struct op *op)
 	return n;
 }
 
+/* Not beyond the end of the file within its last page: see compare.c. Pages beyond it are not
+ * there, and that is worth trying. */
+static size_t within_file(const struct map *m, const uint8_t *at, size_t len)
+{
+	int64_t from = m->off + (at - m->at), left;
+	struct stat st;
+
+	if (fstat(m->fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return len;
+	left = st.st_size - from;
+	if (left <= 0 && from / PAGE >= (st.st_size + PAGE - 1) / PAGE)
+		return len;
+	return left < (int64_t)len ? (size_t)(left > 0 ? left : 0) : len;
+}
+
 int64_t do_mwrite(struct exec *e, const struct op *op)
 {
 	uint8_t *at;
@@ -106,6 +126,7 @@ int64_t do_mwrite(struct exec *e, const struct op *op)
 
 	if (!part_of(e, op, &at, &len))
 		return -1;
+	len = within_file(&e->map[op->slot2], at, len);
 	exec_fill(e->res->out, len, op->seed);
 	return touch(at, e->res->out, len);
 }

@@ -115,6 +115,15 @@ static bool run_episode(const struct settings *s, uint64_t seed, struct op *ops,
 	return false;
 }
 
+#define PROGRESS_STEPS 100000
+
+static void tell_progress(const struct settings *s, uint64_t done, time_t start)
+{
+	printf("%" PRIu64 " of %" PRIu64 " steps in %ld s\n", done, s->steps,
+	       (long)(time(NULL) - start));
+	(void)fflush(stdout);
+}
+
 static int run_random(const struct settings *s)
 {
 	struct op *ops = calloc(s->episode, sizeof(*ops));
@@ -127,6 +136,8 @@ static int run_random(const struct settings *s)
 
 		ok = run_episode(s, seed++, ops, count);
 		done += count;
+		if (ok && done % PROGRESS_STEPS < count)
+			tell_progress(s, done, start);
 	}
 	free(ops);
 	if (!ok)
@@ -282,9 +293,11 @@ int main(int argc, char **argv)
 	}
 	if (!run_probe(&s.run, &s.features))
 		return 2;
-	printf("with: O_TMPFILE %s, collapse and insert range %s, large xattrs %s, fine times %s\n",
+	printf("with: O_TMPFILE %s, collapse and insert range %s, large xattrs %s, fine times %s "
+	       "and %s\n",
 	       s.features.tmpfile ? "yes" : "no", s.features.shift ? "yes" : "no",
-	       s.features.big_xattr ? "yes" : "no", s.run.fine_times ? "yes" : "no");
+	       s.features.big_xattr ? "yes" : "no", s.run.ours_coarse ? "no" : "yes",
+	       s.run.native_coarse ? "no" : "yes");
 	(void)fflush(stdout);
 	code = s.replay ? run_replay(&s) : run_random(&s);
 	print_stats(&s);

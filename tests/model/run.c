@@ -232,8 +232,10 @@ long run_steps(const struct run_config *c, const struct run_source *source, stru
 	if (!r || !make_folder(r, OURS, (r->config = c)->ours) ||
 	    !make_folder(r, NATIVE, c->native) || !start_workers(r))
 		failed(ret, "start", "cannot begin");
-	if (r)
-		r->compare.fine_times = c->fine_times;
+	if (r) {
+		r->compare.ours_coarse = c->ours_coarse;
+		r->compare.native_coarse = c->native_coarse;
+	}
 	if (r)
 		r->source = source;
 	for (; !ret->differs && at < (long)count; at++) {
@@ -293,7 +295,7 @@ static bool has_fine_times(int fd)
 	return true;
 }
 
-static bool probe(const char *dir, struct features *f, bool *fine)
+static bool probe(const char *dir, struct features *f, bool *ret_coarse)
 {
 	char path[4096];
 	int fd;
@@ -307,7 +309,7 @@ static bool probe(const char *dir, struct features *f, bool *fine)
 	f->tmpfile = f->tmpfile && has_tmpfile(dir);
 	f->shift = f->shift && has_shift(fd);
 	f->big_xattr = f->big_xattr && has_big_xattr(fd);
-	*fine = has_fine_times(fd);
+	*ret_coarse = !has_fine_times(fd);
 	(void)close(fd);
 	(void)unlink(path);
 	return true;
@@ -315,8 +317,6 @@ static bool probe(const char *dir, struct features *f, bool *fine)
 
 bool run_probe(struct run_config *c, struct features *ret)
 {
-	bool fine;
-
 	*ret = (struct features){ .tmpfile = true, .shift = true, .big_xattr = true };
-	return probe(c->ours, ret, &fine) && probe(c->native, ret, &c->fine_times);
+	return probe(c->ours, ret, &c->ours_coarse) && probe(c->native, ret, &c->native_coarse);
 }

@@ -15,7 +15,7 @@ struct run_stats {
 struct run_config {
 	const char *ours, *native;
 	const char *remount; /* a command; gets how as its last argument. NULL: no remounts */
-	bool fine_times;
+	bool ours_coarse, native_coarse; /* see struct compare */
 	bool verbose;
 	struct run_stats *stats;	   /* may be NULL */
 	bool (*omit)(const struct op *op); /* self-test: steps that our side leaves out */

@@ -4,17 +4,20 @@
 #
 #	LEVELS3_MODEL_STEPS=1000000 LEVELS3_TEST_LIMIT=20 tests/mount/run --program … --store file model
 #
-# runs longer (LEVELS3_MODEL_SEED=N: other steps). A difference is shrunk to a short list of steps, printed at the end of the log; to try it again, put
-# the list into a file and give it with LEVELS3_MODEL_REPLAY=FILE. What may differ says tests/model/compare.c.
+# runs longer (LEVELS3_MODEL_SEED=N: other steps; LEVELS3_MODEL_OPTIONS=…: with mount options). A difference is shrunk
+# to a short list of steps, printed at the end of the log; to try it again, put the list into a file and give it with
+# LEVELS3_MODEL_REPLAY=FILE. What may differ says tests/model/compare.c.
 . "$HERE/lib.sh"
+
+options=${LEVELS3_MODEL_OPTIONS:-}
 
 # Called back by fsmodel: model.sh remount plain|cold|kill
 if [ "${1:-}" = remount ]; then
 	trap - EXIT
 	case $2 in
-	plain) umount_fs && mount_fs ;;
-	cold) remount_cold ;;
-	kill) kill_fs && mount_fs ;;
+	plain) umount_fs && mount_fs "$options" ;;
+	cold) remount_cold "$options" ;;
+	kill) kill_fs && mount_fs "$options" ;;
 	*) fail "remount $2" ;;
 	esac
 	exit
@@ -30,10 +33,12 @@ mkdir -p "$native"
 truncate -s 16G "$WORK/image"
 mkfs.ext4 -q -F -O ea_inode -E lazy_itable_init=1,lazy_journal_init=1 -N 500000 "$WORK/image" || fail "mkfs.ext4"
 at_exit umount "$native"
-mount -o loop "$WORK/image" "$native" || echo "no loop device: the native side is $(stat -f -c %T "$native")"
+if ! mount -o loop "$WORK/image" "$native"; then
+	[ "$(stat -f -c %T "$native")" = ext2/ext3 ] || fail "no loop device, and $native is no ext4"
+fi
 
 mkfs
-mount_fs
+mount_fs "$options"
 for list in "$HERE"/../model/found/*; do
 	"$fsmodel" --ours "$MNT" --native "$native" --replay "$list" --shrink 0 || fail "$list is back"
 done

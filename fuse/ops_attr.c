@@ -162,7 +162,9 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 {
 	int err = fs_setxattr(ops_fs(req), ino, name, value, size, flags);
 
-	if (err >= 0 && wire_request()->acl_kills_sgid)
+	/* The kernel says so of default ACLs, too, which are not about the folder itself. */
+	if (err >= 0 && wire_request()->acl_kills_sgid &&
+	    strcmp(name, "system.posix_acl_access") == 0)
 		err = kill_sgid(req, ino);
 	ops_reply_changed(req, err, ino);
 }

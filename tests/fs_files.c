@@ -355,7 +355,7 @@ START_TEST(what_cannot_be_done_to_a_file_is_refused_as_on_linux)
 	ck_assert_int_eq(fs_fallocate(f, 0, FS_FILE_SIZE_MAX, 1), -EFBIG);
 	ck_assert_int_eq(fs_fallocate(f, 0, 0, FS_FILE_SIZE_MAX), -ENOSPC);
 	ck_assert_int_eq(fs_fallocate(f, FALLOC_FL_PUNCH_HOLE, 0, 1), -EOPNOTSUPP);
-	ck_assert_int_eq(fs_fallocate(f, FALLOC_FL_COLLAPSE_RANGE, 0, 4096), -EOPNOTSUPP);
+	ck_assert_int_eq(fs_fallocate(f, FALLOC_FL_UNSHARE_RANGE, 0, 4096), -EOPNOTSUPP);
 	ck_assert_int_eq(fs_lseek(f, FS_FILE_SIZE_MAX, SEEK_DATA), -ENXIO);
 	ck_assert_int_eq(fs_lseek(f, 0, SEEK_CUR), -EINVAL);
 	fs_file_close(f);

@@ -137,6 +137,7 @@ START_TEST(counters_come_back_as_they_were)
 	struct totals t = { 1000, 900, (uint64_t)1 << 50 }, t_back;
 	struct seg_record s = { .live_bytes = 5, .total_bytes = 16777216 }, s_back;
 	struct reference r = { 70000, 4096000 }, r_back;
+	struct shift m = { true, 4096, 8192, FS_FILE_SIZE_MAX }, m_back;
 	struct orphan_record o = { false, 4096 }, o_back;
 	struct buf b CLEANUP(buf_release) = BUF_INIT;
 
@@ -162,6 +163,13 @@ START_TEST(counters_come_back_as_they_were)
 	ck_assert_int_eq(reference_decode(b.data, b.len, &r_back), 0);
 	ck_assert_mem_eq(&r, &r_back, sizeof(r));
 	buf_reset(&b);
+	shift_encode(&b, &m);
+	ck_assert_int_eq(shift_decode(b.data, b.len, &m_back), 0);
+	ck_assert(m_back.insert);
+	ck_assert_uint_eq(m_back.from, m.from);
+	ck_assert_uint_eq(m_back.len, m.len);
+	ck_assert_uint_eq(m_back.at, m.at);
+	buf_reset(&b);
 	orphan_encode(&b, &o);
 	ck_assert_int_eq(orphan_decode(b.data, b.len, &o_back), 0);
 	ck_assert(!o_back.whole);
@@ -181,6 +189,7 @@ enum record {
 	SEGMENT,
 	REFERENCED,
 	REFERENCE,
+	SHIFT,
 	ORPHAN,
 	XATTR,
 	RECORDS
@@ -221,6 +230,9 @@ static void encode(enum record kind, struct buf *b)
 	case REFERENCE:
 		reference_encode(b, &(struct reference){ 5, 70000 });
 		break;
+	case SHIFT:
+		shift_encode(b, &(struct shift){ false, 4096, 8192, 70000 });
+		break;
 	case XATTR:
 		xattr_encode(b, "value", 5);
 		break;
@@ -238,6 +250,7 @@ static int decode(enum record kind, const uint8_t *bytes, size_t len)
 	struct orphan_record o;
 	struct seg_record s;
 	struct reference ref;
+	struct shift shift;
 	size_t value_len;
 	struct totals t;
 	struct dentry d;
@@ -276,6 +289,12 @@ static int decode(enum record kind, const uint8_t *bytes, size_t len)
 		err = reference_decode(bytes, len, &ref);
 		if (err == 0)
 			ck_assert(ref.start < ref.end && ref.end <= FS_FILE_SIZE_MAX);
+		return err;
+	case SHIFT:
+		err = shift_decode(bytes, len, &shift);
+		if (err == 0)
+			ck_assert(shift.len > 0 && shift.from <= shift.at &&
+				  shift.at <= FS_FILE_SIZE_MAX);
 		return err;
 	case XATTR:
 		err = xattr_decode(bytes, len, &value, &value_len);
@@ -396,6 +415,7 @@ static const char *const golden[RECORDS] = {
 	[SEGMENT] = "0105f0a204",
 	[REFERENCED] = "0205f0a2048020",
 	[REFERENCE] = "0105f0a204",
+	[SHIFT] = "010080208040f0a204",
 	[ORPHAN] = "0100f0a204",
 	[XATTR] = "0176616c7565",
 };
@@ -437,6 +457,8 @@ START_TEST(keys_are_what_they_always_were_and_sort_by_number)
 	same_key(&k, "53000000070000002a");
 	key_reference(&k, (uint64_t)7 << 32 | 42, 3);
 	same_key(&k, "52000000070000002a0000000000000003");
+	key_shift(&k, 9);
+	same_key(&k, "540000000000000009");
 	key_orphan(&k, 9);
 	same_key(&k, "4f0000000000000009");
 	key_totals(&k);

@@ -82,6 +82,42 @@ static inline int twin_allocate(struct twin *t, int mode, size_t offset, size_t 
 	return err;
 }
 
+/* COLLAPSE_RANGE or INSERT_RANGE, where they are allowed. */
+static inline void twin_shift(struct twin *t, bool insert, size_t offset, size_t len)
+{
+	if (insert) {
+		twin_grow(t, t->size + len);
+		memmove(t->bytes + offset + len, t->bytes + offset, t->size - len - offset);
+		memset(t->bytes + offset, 0, len);
+	} else {
+		memmove(t->bytes + offset, t->bytes + offset + len, t->size - offset - len);
+		memset(t->bytes + t->size - len, 0, len);
+		t->size -= len;
+	}
+}
+
+static inline int twin_collapse(struct twin *t, size_t offset, size_t len)
+{
+	struct fs_file *f = twin_open(t);
+	int err = fs_fallocate(f, FALLOC_FL_COLLAPSE_RANGE, offset, len);
+
+	fs_file_close(f);
+	if (err >= 0)
+		twin_shift(t, false, offset, len);
+	return err;
+}
+
+static inline int twin_insert(struct twin *t, size_t offset, size_t len)
+{
+	struct fs_file *f = twin_open(t);
+	int err = fs_fallocate(f, FALLOC_FL_INSERT_RANGE, offset, len);
+
+	fs_file_close(f);
+	if (err >= 0)
+		twin_shift(t, true, offset, len);
+	return err;
+}
+
 static inline void twin_truncate(struct twin *t, size_t size)
 {
 	struct fs_attr attr = { .size = size };

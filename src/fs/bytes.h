@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What the files that carry file bytes share: dirty.c, extent.c, pending.c, flush.c, tick.c,
- * file.c, read.c, space.c, clean.c. The rest of the room needs internal.h only.
+ * file.c, read.c, space.c, shift.c, copy.c, clean.c, gather.c, move.c. The rest of the room needs internal.h only.
  */
 #ifndef LEVELS3_FS_BYTES_H
 #define LEVELS3_FS_BYTES_H
@@ -42,11 +42,30 @@ struct extent_list { /* ascending, without overlap */
 int extent_list_add(struct extent_list *l, const struct extent *e);
 void extent_list_release(struct extent_list *l);
 
+struct extents { /* a list that keeps inline bytes as well */
+	struct extent_list list;
+	struct buf bytes; /* raw_offset says where, */
+};
+void extents_reset(struct extents *x);
+int extents_add(struct extents *x, const struct extent *e);
+int extents_done(struct extents *x); /* and now `bytes` of each does. -ENOMEM */
+void extents_release(struct extents *x);
+
 /* Like extent_insert for several at once: ascending, without overlap, all of one inode. */
 int extent_replace(struct txn *t, struct inode *i, const struct extent *e, size_t count);
 /* [start, end) has these extents, and else holes. */
 int extent_overlay(struct txn *t, struct inode *i, uint64_t start, uint64_t end,
 		   const struct extent *e, size_t count);
+/* Like extent_walk, from start on, but not clipped. */
+int extent_walk_whole(struct fs *fs, uint64_t ino, uint64_t start,
+		      int (*each)(void *ctx, const struct extent *e), void *ctx);
+/* Those that end in (start, end], the last first; not clipped. */
+int extent_walk_back(struct fs *fs, uint64_t ino, uint64_t start, uint64_t end,
+		     int (*each)(void *ctx, const struct extent *e), void *ctx);
+/* Of an extent of the map stays what lies below `keep`; what lies from `from` on moves by so much; the rest
+ * goes. Where it moves there is nothing any more. Locks and failure as with extent_insert. */
+void extent_shift(struct txn *t, struct inode *i, const struct extent *old, uint64_t keep, uint64_t from,
+		  int64_t by);
 /* Looks each place up, so that what is needed to change it is in memory. No lock needed. */
 void extent_warm(struct fs *fs, uint64_t ino, const uint64_t *starts, size_t count);
 /* The part [start, end) of an extent. */
@@ -163,6 +182,21 @@ struct mover *mover_new(struct fs *fs); /* NULL: out of memory */
 int mover_add(struct mover *m, uint64_t segment, bool anyway);
 int mover_finish(struct mover *m);
 void mover_free(struct mover *m);
+
+/* ---- shift.c ---- */
+
+/* What the database says of the inode's shift: -ENOENT if there is none. */
+int shift_read(struct fs *fs, uint64_t ino, struct shift *ret);
+/* For a read-only mount: where in the map to look for an offset, and what an extent found there means; false:
+ * nothing. */
+uint64_t shift_place(const struct shift *s, uint64_t offset);
+bool shift_see(const struct shift *s, struct extent *e);
+/* Checks as Linux does, and makes the first batch; shift_finish makes the others. file_settle(UINT64_MAX) came
+ * before, and a hint for it shift_warm. Inode locked. */
+int shift_begin(struct fs *fs, struct inode *i, const struct shift *what);
+void shift_warm(struct fs *fs, uint64_t ino, const struct shift *s);
+/* One batch more of a shift that goes on. Inode locked, relocked. */
+int shift_step(struct fs *fs, struct inode *i);
 
 /* ---- space.c ---- */
 

@@ -84,6 +84,7 @@ static bool kind_is_known(int kind)
 	case KEY_XATTR:
 	case KEY_SEGMENT:
 	case KEY_REFERENCE:
+	case KEY_SHIFT:
 	case KEY_ORPHAN:
 	case KEY_TOTALS:
 		return true;
@@ -206,6 +207,27 @@ static int see_orphan(struct check *c, const uint8_t *key, size_t key_len, const
 	if (!o.whole && !S_ISREG(n->mode))
 		check_problem(c, "inode %llu is to be trimmed, and is no regular file",
 			      (ull)n->ino);
+	return 0;
+}
+
+static int see_shift(struct check *c, const uint8_t *key, size_t key_len, const char *value,
+		     size_t len)
+{
+	struct shift s;
+	struct node *n;
+
+	if (key_len != 9) {
+		check_problem(c, "a shift's key has %zu bytes instead of 9", key_len);
+		return 0;
+	}
+	if (shift_decode(value, len, &s) < 0)
+		check_problem(c, "inode %llu: %s", (ull)get_u64_be(key + 1), err_last_note());
+	n = check_node(c, get_u64_be(key + 1));
+	if (!n || !(n->flags & INODE_SHIFTING))
+		check_problem(c, "inode %llu is being shifted, and %s", (ull)get_u64_be(key + 1),
+			      n ? "its record denies it" : "missing");
+	else
+		n->shift = true;
 	return 0;
 }
 
@@ -359,6 +381,9 @@ static void check_counts(struct check *c, struct node *n)
 	else if (n->nlink != n->links)
 		check_problem(c, "inode %llu has the link count %u instead of %u", (ull)n->ino,
 			      n->nlink, n->links);
+	if ((n->flags & INODE_SHIFTING) && !n->shift)
+		check_problem(c, "inode %llu is being shifted, and no record says how",
+			      (ull)n->ino);
 	if (n->nlink == 0 && !n->orphan)
 		check_problem(c, "inode %llu has no name, and is not going to be removed",
 			      (ull)n->ino);
@@ -454,6 +479,8 @@ static int check_all(struct check *c)
 		err = check_scan(c, KEY_INODE, "inodes", see_inode);
 	if (err >= 0)
 		err = check_scan(c, KEY_ORPHAN, "orphans", see_orphan);
+	if (err >= 0)
+		err = check_scan(c, KEY_SHIFT, "shifts", see_shift);
 	if (err >= 0)
 		err = check_scan(c, KEY_DENTRY, "names", see_dentry);
 	if (err >= 0)

@@ -16,6 +16,7 @@ struct node { /* an inode, and what the scans have found of it so far */
 	uint32_t links, subfolders; /* found */
 	uint32_t flags;
 	bool orphan, trim; /* it has an O record */
+	bool shift;	   /* it has a T record */
 	uint8_t walk;	   /* enum in check.c */
 };
 

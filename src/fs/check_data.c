@@ -126,7 +126,8 @@ static void check_range(struct check *c, struct node *n, const struct extent *e)
 	if (c->extent_ino == n->ino && e->start < c->extent_end)
 		check_problem(c, "inode %llu: the extents at %llu and %llu overlap", (ull)n->ino,
 			      (ull)c->extent_end, (ull)e->start);
-	if (e->end > n->size && !n->trim && !n->orphan && !(n->flags & INODE_PREALLOC))
+	if (e->end > n->size && !n->trim && !n->orphan &&
+	    !(n->flags & (INODE_PREALLOC | INODE_SHIFTING)))
 		check_problem(c, "inode %llu: an extent ends at %llu, behind the end at %llu",
 			      (ull)n->ino, (ull)e->end, (ull)n->size);
 	c->extent_ino = n->ino;

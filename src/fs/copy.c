@@ -19,9 +19,8 @@ struct copying {
 	struct fs *fs;
 	struct inode *from, *to;
 	uint64_t from_at, to_at, left;
-	struct extent_list list; /* of a slice: as they will be in the target */
-	struct buf bytes;	 /* of inline ones among them: raw_offset says where */
-	uint64_t slice;		 /* bytes of it */
+	struct extents extents; /* of a slice: as they will be in the target */
+	uint64_t slice;		/* bytes of it */
 };
 
 /* ---- a slice ---- */
@@ -63,14 +62,10 @@ static int add_extent(void *ctx, const struct extent *e)
 	copy.start = e->start - c->from_at + c->to_at;
 	copy.end = e->end - c->from_at + c->to_at;
 	copy.foreign = true;
-	if (e->kind == EXTENT_INLINE) {
-		copy.raw_offset = (uint32_t)c->bytes.len;
-		buf_add(&c->bytes, e->bytes, e->end - e->start);
-	}
-	err = extent_list_add(&c->list, &copy);
+	err = extents_add(&c->extents, &copy);
 	if (err < 0)
 		return err;
-	if (c->list.count < EXTENTS_AT_ONCE)
+	if (c->extents.list.count < EXTENTS_AT_ONCE)
 		return 0;
 	c->slice = e->end - c->from_at;
 	return 1;
@@ -87,16 +82,12 @@ static int look(struct copying *c, uint64_t end)
 {
 	int err = limit_by_target(c);
 
-	c->list.count = 0;
-	buf_reset(&c->bytes);
+	extents_reset(&c->extents);
 	if (err >= 0)
 		err = extent_walk(c->fs, c->from->ino, c->from_at,
 				  min_u64(end, c->from_at + c->slice), add_extent, c);
 	if (err >= 0)
-		err = buf_error(&c->bytes);
-	for (size_t n = 0; n < c->list.count && err >= 0; n++)
-		if (c->list.at[n].kind == EXTENT_INLINE)
-			c->list.at[n].bytes = c->bytes.data + c->list.at[n].raw_offset;
+		err = extents_done(&c->extents);
 	return err < 0 ? err : 0;
 }
 
@@ -106,8 +97,8 @@ static int warm(struct copying *c)
 	uint64_t last = 0;
 	int err = look(c, UINT64_MAX);
 
-	for (size_t n = 0; n < c->list.count && err >= 0; n++) {
-		const struct extent *e = &c->list.at[n];
+	for (size_t n = 0; n < c->extents.list.count && err >= 0; n++) {
+		const struct extent *e = &c->extents.list.at[n];
 
 		extent_warm(c->fs, c->to->ino, &e->start, 1);
 		if (e->kind != EXTENT_STORED || e->ref.segment == last)
@@ -130,7 +121,7 @@ static int write_slice(struct copying *c)
 
 	if (err < 0)
 		return err;
-	err = extent_overlay(&t, to, c->to_at, end, c->list.at, c->list.count);
+	err = extent_overlay(&t, to, c->to_at, end, c->extents.list.at, c->extents.list.count);
 	if (err >= 0) {
 		a->size = to->stored_size = max_u64(a->size, end);
 		a->mtime_ns = a->ctime_ns = fs_now_ns(c->fs);
@@ -149,10 +140,11 @@ static int write_slice(struct copying *c)
 	return err;
 }
 
-/* Since the target was settled somebody may have cut it off. Both locked. */
+/* Since they were settled somebody may have cut the target off, or shifted one. Both locked. */
 static bool is_ready(const struct copying *c)
 {
-	return !inode_has_dirty(c->to) && c->to_at + c->left <= map_end(c->to);
+	return !inode_has_dirty(c->to) && c->to_at + c->left <= map_end(c->to) &&
+	       !((c->from->attr.flags | c->to->attr.flags) & INODE_SHIFTING);
 }
 
 /* 0: somebody came between. */
@@ -189,11 +181,12 @@ static int64_t copy_all(struct copying *c)
 {
 	uint64_t len = c->left;
 	unsigned tries = 0;
-	int err = settle(c, c->from, c->from_at + c->left);
-	int done = 0;
+	int err = 0, done = 0;
 
 	while (err >= 0 && c->left > 0) {
 		if (!done)
+			err = settle(c, c->from, c->from_at + c->left);
+		if (!done && err >= 0)
 			err = settle(c, c->to, c->to_at + c->left);
 		if (err >= 0)
 			err = done = copy_slice(c);
@@ -259,7 +252,6 @@ int64_t fs_copy_range(struct fs_file *from, uint64_t from_offset, struct fs_file
 	if (--c.to->flushing == 0)
 		pthread_cond_broadcast(&c.to->changed);
 	pthread_mutex_unlock(&c.to->lock);
-	extent_list_release(&c.list);
-	buf_release(&c.bytes);
+	extents_release(&c.extents);
 	return result;
 }

@@ -37,6 +37,37 @@ void extent_list_release(struct extent_list *l)
 	*l = (struct extent_list){ 0 };
 }
 
+void extents_reset(struct extents *x)
+{
+	x->list.count = 0;
+	buf_reset(&x->bytes);
+}
+
+int extents_add(struct extents *x, const struct extent *e)
+{
+	struct extent copy = *e;
+
+	if (e->kind == EXTENT_INLINE) {
+		copy.raw_offset = (uint32_t)x->bytes.len;
+		buf_add(&x->bytes, e->bytes, e->end - e->start);
+	}
+	return extent_list_add(&x->list, &copy);
+}
+
+int extents_done(struct extents *x)
+{
+	for (size_t n = 0; n < x->list.count; n++)
+		if (x->list.at[n].kind == EXTENT_INLINE)
+			x->list.at[n].bytes = x->bytes.data + x->list.at[n].raw_offset;
+	return buf_error(&x->bytes);
+}
+
+void extents_release(struct extents *x)
+{
+	extent_list_release(&x->list);
+	buf_release(&x->bytes);
+}
+
 struct extent extent_part(const struct extent *e, uint64_t start, uint64_t end)
 {
 	struct extent part = *e;
@@ -56,11 +87,19 @@ struct cursor {
 	struct fs *fs;
 	uint64_t ino;
 	leveldb_iterator_t *it;
+	bool shifting; /* what the map says has to be seen through this: */
+	struct shift shift;
 };
 
 static int cursor_open(struct cursor *c, struct fs *fs, uint64_t ino)
 {
-	*c = (struct cursor){ .fs = fs, .ino = ino };
+	int err = fs->any_shift ? shift_read(fs, ino, &c->shift) : -ENOENT;
+
+	if (err < 0 && err != -ENOENT)
+		return err;
+	c->fs = fs;
+	c->ino = ino;
+	c->shifting = err >= 0;
 	c->it = leveldb_create_iterator(db_handle(fs->db), db_read_options(fs->db));
 	return c->it ? 0 : -ENOMEM;
 }
@@ -75,6 +114,8 @@ static void cursor_seek(struct cursor *c, uint64_t start)
 {
 	struct key k;
 
+	if (c->shifting)
+		start = shift_place(&c->shift, start);
 	key_extent(&k, c->ino, start + 1);
 	leveldb_iter_seek(c->it, (const char *)k.bytes, k.len);
 }
@@ -94,7 +135,7 @@ static int cursor_error(struct cursor *c)
 
 /* 1 and the extent (its inline bytes stay valid until the cursor moves); 0 at the end; or an error.
  */
-static int cursor_get(struct cursor *c, struct extent *ret)
+static int cursor_look(struct cursor *c, struct extent *ret)
 {
 	size_t key_len, len;
 	const char *key, *value;
@@ -108,6 +149,67 @@ static int cursor_get(struct cursor *c, struct extent *ret)
 	value = leveldb_iter_value(c->it, &len);
 	err = extent_decode(value, len, get_u64_be(key + 9), ret);
 	return err < 0 ? err : 1;
+}
+
+static int cursor_get(struct cursor *c, struct extent *ret)
+{
+	int err = cursor_look(c, ret);
+
+	while (err > 0 && c->shifting && !shift_see(&c->shift, ret)) {
+		cursor_next(c);
+		err = cursor_look(c, ret);
+	}
+	return err;
+}
+
+int extent_walk_whole(struct fs *fs, uint64_t ino, uint64_t start,
+		      int (*each)(void *ctx, const struct extent *e), void *ctx)
+{
+	struct extent e;
+	struct cursor c;
+	int err = cursor_open(&c, fs, ino);
+
+	if (err < 0)
+		return err;
+	for (cursor_seek(&c, start); (err = cursor_get(&c, &e)) > 0; cursor_next(&c)) {
+		err = each(ctx, &e);
+		if (err)
+			break;
+	}
+	cursor_close(&c);
+	return err;
+}
+
+/* To the last extent that ends at `end` or before. */
+static void cursor_seek_back(struct cursor *c, uint64_t end)
+{
+	cursor_seek(c, end);
+	if (leveldb_iter_valid(c->it))
+		leveldb_iter_prev(c->it);
+	else
+		leveldb_iter_seek_to_last(c->it);
+}
+
+int extent_walk_back(struct fs *fs, uint64_t ino, uint64_t start, uint64_t end,
+		     int (*each)(void *ctx, const struct extent *e), void *ctx)
+{
+	struct extent e;
+	struct cursor c;
+	int err = cursor_open(&c, fs, ino);
+
+	if (err < 0)
+		return err;
+	for (cursor_seek_back(&c, end); (err = cursor_get(&c, &e)) > 0; leveldb_iter_prev(c.it)) {
+		if (e.end <= start) {
+			err = 0;
+			break;
+		}
+		err = each(ctx, &e);
+		if (err)
+			break;
+	}
+	cursor_close(&c);
+	return err;
 }
 
 int extent_walk(struct fs *fs, uint64_t ino, uint64_t start, uint64_t end,
@@ -181,6 +283,36 @@ static void uncover(struct txn *t, struct inode *i, const struct extent *e, uint
 	t->used_bytes -= (int64_t)bytes;
 	if (e->kind == EXTENT_STORED)
 		txn_live(t, e->ref.segment, -(int64_t)bytes, 0);
+}
+
+/* Returns the bytes that stay in the map. */
+static uint64_t put_moved(struct txn *t, struct inode *i, const struct extent *old, uint64_t start,
+			  uint64_t end, int64_t by)
+{
+	struct extent part;
+
+	if (start >= end)
+		return 0;
+	part = extent_part(old, start, end);
+	part.start += (uint64_t)by;
+	part.end += (uint64_t)by;
+	put_extent(t, i->ino, &part);
+	if (by != 0 && part.kind == EXTENT_STORED)
+		txn_refer(t, part.ref.segment, i->ino, part.start, part.end, false);
+	return end - start;
+}
+
+void extent_shift(struct txn *t, struct inode *i, const struct extent *old, uint64_t keep,
+		  uint64_t from, int64_t by)
+{
+	uint64_t kept;
+	struct key k;
+
+	key_extent(&k, i->ino, old->end);
+	txn_delete(t, &k);
+	kept = put_moved(t, i, old, old->start, min_u64(old->end, keep), 0);
+	kept += put_moved(t, i, old, max_u64(old->start, from), old->end, by);
+	uncover(t, i, old, old->end - old->start - kept);
 }
 
 static void cover(struct txn *t, struct inode *i, const struct extent *e)

@@ -175,10 +175,16 @@ struct piece { /* of a write */
 /* Inode locked. `exactly`: see limit_admit. */
 static ssize_t write_locked(struct fs *fs, struct inode *i, const struct piece *p, bool exactly)
 {
-	ssize_t done;
+	ssize_t done = 0;
 
-	while (i->flushing > 0)
-		pthread_cond_wait(&i->changed, &i->lock);
+	while (done >= 0 && (i->flushing > 0 || (i->attr.flags & INODE_SHIFTING))) {
+		if (i->flushing > 0)
+			pthread_cond_wait(&i->changed, &i->lock);
+		else
+			done = shift_finish(fs, i);
+	}
+	if (done < 0)
+		return done;
 	if (p->append)
 		*p->offset = i->attr.size;
 	if (*p->offset >= FS_FILE_SIZE_MAX)

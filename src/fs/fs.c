@@ -444,6 +444,8 @@ static int open_existing(struct fs *fs, const struct buf *super_bytes)
 		err = db_recovered_parts(fs->db, on_recovered_part, &r);
 	if (err >= 0)
 		err = load_totals(fs);
+	if (err >= 0 && fs->read_only)
+		fs->any_shift = shift_any(fs);
 	if (err >= 0)
 		err = fs_getattr(fs, FS_ROOT_INO, &root);
 	if (err == -ENOENT)
@@ -711,7 +713,6 @@ void fs_crash(struct fs *fs)
 
 /* ---- the whole ---- */
 
-#define STATFS_BLOCK 4096
 #define STATFS_TOTAL_BYTES ((uint64_t)1 << 50) /* a bucket has no end; this much is free beyond what is used */
 #define STATFS_TOTAL_INODES ((uint64_t)1 << 40)
 
@@ -726,7 +727,7 @@ int fs_statfs(struct fs *fs, struct fs_statfs *ret)
 	pthread_mutex_lock(&fs->totals_lock);
 	*ret = (struct fs_statfs){ .used_bytes = fs->totals.used_bytes + fs->reserved,
 				   .inodes_used = fs->totals.inodes,
-				   .block_bytes = STATFS_BLOCK };
+				   .block_bytes = FS_BLOCK_BYTES };
 	pthread_mutex_unlock(&fs->totals_lock);
 	ret->total_bytes = limit_or(fs->config.size_limit_bytes, ret->used_bytes, STATFS_TOTAL_BYTES);
 	ret->inodes_total = limit_or(fs->config.inode_limit, ret->inodes_used, STATFS_TOTAL_INODES);

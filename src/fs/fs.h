@@ -35,6 +35,7 @@
 #define FS_XATTR_NAME_MAX 255
 #define FS_XATTR_SIZE_MAX 65536
 #define FS_FILE_SIZE_MAX INT64_MAX
+#define FS_BLOCK_BYTES 4096 /* what ranges to be collapsed or inserted are multiples of */
 
 struct fs;
 
@@ -227,7 +228,9 @@ ssize_t fs_write(struct fs_file *f, const void *buf, size_t len, uint64_t offset
 int fs_fsync(struct fs *fs, uint64_t ino);
 /* The whole filesystem durable. */
 int fs_sync(struct fs *fs);
-/* mode as in fallocate(2): 0, KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE, ZERO_RANGE; others -EOPNOTSUPP. */
+/* mode as in fallocate(2): 0, KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE, ZERO_RANGE with or without KEEP_SIZE,
+ * COLLAPSE_RANGE, INSERT_RANGE; others -EOPNOTSUPP. After trouble with the store in the middle of collapsing or
+ * inserting in a file of very many extents the call fails although it will be carried out. */
 int fs_fallocate(struct fs_file *f, int mode, uint64_t offset, uint64_t len);
 /* copy_file_range(2), between two files of one filesystem or within one: no byte is read or written, the copy
  * shares what is stored. The number of bytes, fewer than len at the end of the source or after trouble; else an

@@ -29,6 +29,7 @@
  *	pending.c  segments with bytes that are packed and not entered yet
  *	refs.c     R records: files that refer to a segment whose index does not say so
  *	copy.c     copy_file_range: files share stored bytes
+ *	shift.c    fallocate's COLLAPSE_RANGE and INSERT_RANGE
  *	clean.c    the segment cleaner; gather.c finds what is live, move.c carries it
  *	check.c    fsck
  *
@@ -95,6 +96,7 @@ enum key_kind { /* first byte of every key */
 	KEY_SEGMENT = 'S',
 	KEY_REFERENCE = 'R',
 	KEY_ORPHAN = 'O',
+	KEY_SHIFT = 'T',
 	KEY_TOTALS = 'M',
 };
 
@@ -112,6 +114,7 @@ void key_xattr(struct key *k, uint64_t ino, const char *name); /* name NULL: the
 void key_segment(struct key *k, uint64_t segment);
 void key_reference(struct key *k, uint64_t segment, uint64_t ino);
 void key_orphan(struct key *k, uint64_t ino);
+void key_shift(struct key *k, uint64_t ino);
 void key_totals(struct key *k);
 
 struct attr { /* the inode record, in memory */
@@ -129,6 +132,7 @@ struct attr { /* the inode record, in memory */
 
 #define INODE_HAS_XATTR 1u /* cleared never; saves look-ups where there were none */
 #define INODE_PREALLOC 2u  /* extents may lie beyond the size (fallocate KEEP_SIZE); cleared never */
+#define INODE_SHIFTING 8u  /* extents are being moved within the file, and a T record says how far (shift.c) */
 #define INODE_NAMELESS 4u  /* made by fs_tmpfile and not linked yet: link may give it its first name */
 
 void inode_encode(struct buf *out, const struct attr *a, uint64_t size);
@@ -188,6 +192,14 @@ struct orphan_record {
 	bool whole;	    /* the inode goes; else what lies at or beyond: */
 	uint64_t trim_from;
 };
+struct shift { /* a T record; shift.c */
+	bool insert;	    /* else: collapse */
+	uint64_t from, len; /* the range that comes, or goes */
+	uint64_t at;	    /* how far it went */
+};
+void shift_encode(struct buf *out, const struct shift *s);
+int shift_decode(const void *data, size_t len, struct shift *ret);
+
 void orphan_encode(struct buf *out, const struct orphan_record *o);
 int orphan_decode(const void *data, size_t len, struct orphan_record *ret);
 void xattr_encode(struct buf *out, const void *value, size_t len);
@@ -235,6 +247,7 @@ struct inode {
 	bool trimming;		    /* extents beyond trim_from are still being dropped in the background */
 	uint64_t trim_from;
 	uint64_t reserved;	    /* limit.c; needs fs->totals_lock only for the sum */
+	bool shift_busy;	    /* somebody makes a batch of a shift */
 	int write_error;	    /* a write-back failed: reported once to fsync */
 	pthread_cond_t changed;	    /* packing done, trimming done */
 };
@@ -385,6 +398,10 @@ int extent_walk(struct fs *fs, uint64_t ino, uint64_t start, uint64_t end,
  * ones by the reaper (O record with the cut-off); commits its own transactions. The caller sets the new
  * times in attr before (and takes them back on failure): they go into the same record. */
 int file_truncate(struct fs *fs, struct inode *i, uint64_t size);
+/* Extents that are to be moved within the file are (shift.c): before its map is looked at, and before anything is
+ * written. Inode locked, relocked. */
+int shift_finish(struct fs *fs, struct inode *i);
+bool shift_any(struct fs *fs); /* is there a T record? A read-only mount has to heed it */
 /* Waits (inode locked, relocked) until a background trim that overlaps is done. */
 int file_wait_trim(struct fs *fs, struct inode *i);
 
@@ -443,6 +460,7 @@ struct fs {
 	struct notifier notifier;
 	struct clock *clock;
 	bool read_only;
+	bool any_shift; /* read-only: there are files whose map is to be seen through a T record */
 	bool reap_without_forget; /* atomic */
 	uint64_t hash_blind;	  /* bits of name hashes that do not count: 0, but for tests of collisions */
 	int fenced; /* atomic: error to answer to writers, 0 if none */

@@ -85,6 +85,11 @@ void key_orphan(struct key *k, uint64_t ino)
 	key_begin(k, KEY_ORPHAN, ino);
 }
 
+void key_shift(struct key *k, uint64_t ino)
+{
+	key_begin(k, KEY_SHIFT, ino);
+}
+
 void key_totals(struct key *k)
 {
 	k->bytes[0] = KEY_TOTALS;
@@ -383,6 +388,42 @@ int reference_decode(const void *data, size_t len, struct reference *ret)
 	if (err < 0)
 		return err;
 	*ret = ref;
+	return 0;
+}
+
+void shift_encode(struct buf *out, const struct shift *s)
+{
+	buf_u8(out, RECORD_VERSION);
+	buf_u8(out, s->insert ? 1 : 0);
+	buf_varint(out, s->from);
+	buf_varint(out, s->len);
+	buf_varint(out, s->at);
+}
+
+static bool shift_is_sane(const struct shift *s)
+{
+	if (s->len == 0 || s->at > FS_FILE_SIZE_MAX || s->len > FS_FILE_SIZE_MAX)
+		return false;
+	return s->insert ? s->from <= s->at : s->at >= s->len && s->from <= s->at - s->len;
+}
+
+int shift_decode(const void *data, size_t len, struct shift *ret)
+{
+	struct shift s;
+	uint8_t insert;
+	struct rd r;
+	int err;
+
+	begin(&r, data, len);
+	insert = rd_u8(&r);
+	s.insert = insert;
+	s.from = rd_varint(&r);
+	s.len = rd_varint(&r);
+	s.at = rd_varint(&r);
+	err = finish(&r, insert <= 1 && shift_is_sane(&s), "shift", s.from);
+	if (err < 0)
+		return err;
+	*ret = s;
 	return 0;
 }
 

@@ -462,11 +462,12 @@ static int write_moves(struct fs *fs, struct inode *i, const struct extent_list 
 	return err;
 }
 
-/* 0 although nothing was entered, if the file has gone or its end is being dropped. */
+/* 0 although nothing was entered, if the file has gone or its extents are on their way. */
 static int enter_locked(struct fs *fs, struct inode *i, struct move *moves, size_t count,
 			struct entry *x)
 {
-	if (i->gone || (i->trimming && moves[count - 1].old.end > i->trim_from))
+	if (i->gone || (i->trimming && moves[count - 1].old.end > i->trim_from) ||
+	    (i->attr.flags & INODE_SHIFTING))
 		return -ENOENT;
 	return compare(fs, moves, count, x);
 }

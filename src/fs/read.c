@@ -429,7 +429,9 @@ static int gather_stubbornly(struct fs_file *f, struct gather *g, uint64_t offse
 	int err;
 
 	pthread_mutex_lock(&i->lock);
-	err = window_make(f->fs, i->ino, i->map_version, offset, offset + len, false, &w);
+	err = shift_finish(f->fs, i);
+	if (err >= 0)
+		err = window_make(f->fs, i->ino, i->map_version, offset, offset + len, false, &w);
 	if (err >= 0) {
 		g->window = w;
 		err = gather_locked(g, i, offset, len, ret_len);
@@ -451,7 +453,9 @@ static int gather_some(struct fs_file *f, struct gather *g, uint64_t offset, uin
 			return err;
 		g->window = w;
 		pthread_mutex_lock(&f->inode->lock);
-		err = gather_locked(g, f->inode, offset, len, ret_len);
+		err = shift_finish(f->fs, f->inode);
+		if (err >= 0)
+			err = gather_locked(g, f->inode, offset, len, ret_len);
 		if (err >= 0 && !__atomic_load_n(&f->noatime, __ATOMIC_RELAXED))
 			(void)inode_touch_atime(f->fs, f->inode);
 		pthread_mutex_unlock(&f->inode->lock);

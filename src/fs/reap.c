@@ -224,6 +224,10 @@ static void put_rest(struct txn *t, const struct spoils *s, const struct reap_in
 	}
 	txn_delete(t, &k);
 	orphan_clear(t, r->inode->ino);
+	if (r->inode->attr.flags & INODE_SHIFTING) {
+		key_shift(&k, r->inode->ino);
+		txn_delete(t, &k);
+	}
 	t->inodes--;
 }
 

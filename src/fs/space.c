@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * space: truncation, allocation, holes, and finding them (lseek).
+ * space: truncation, allocation, holes, and finding them (lseek). Moving ranges: shift.c.
  *
  * These change the map directly, after everything written before has entered. A batch holds at most
  * some thousand extents: allocating or punching more than that goes in several, each of which
@@ -88,11 +88,12 @@ static int write_size(struct fs *fs, struct inode *i, uint64_t size, bool much)
 
 int file_truncate(struct fs *fs, struct inode *i, uint64_t size)
 {
-	int err = 0, much;
+	int err, much;
 
 	if (size > FS_FILE_SIZE_MAX)
 		return -EFBIG;
-	if (size > 0)
+	err = shift_finish(fs, i);
+	if (err >= 0 && size > 0)
 		err = flush_inode(fs, i);
 	much = err < 0 ? err : is_much(fs, i, size);
 	if (much < 0)
@@ -120,11 +121,13 @@ int file_settle(struct fs *fs, struct inode *i, uint64_t end)
 	int err = 0;
 
 	do {
-		if (i->trimming && end > i->trim_from)
+		err = shift_finish(fs, i);
+		if (err >= 0 && i->trimming && end > i->trim_from)
 			err = file_wait_trim(fs, i);
 		if (err >= 0)
 			err = flush_inode(fs, i);
-	} while (err >= 0 && (inode_has_dirty(i) || (i->trimming && end > i->trim_from)));
+	} while (err >= 0 && (inode_has_dirty(i) || (i->trimming && end > i->trim_from) ||
+			      (i->attr.flags & INODE_SHIFTING)));
 	return err;
 }
 
@@ -272,21 +275,37 @@ static int clear_range(const struct change *c, bool unwritten)
 
 /* ---- fallocate ---- */
 
+#define ALLOCATING (FALLOC_FL_KEEP_SIZE | FALLOC_FL_ZERO_RANGE)
+
+/* Like ext4: ranges are not unshared, nor zeroed on the medium. */
+static bool is_known(int mode)
+{
+	switch (mode) {
+	case 0:
+	case FALLOC_FL_KEEP_SIZE:
+	case FALLOC_FL_ZERO_RANGE:
+	case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE:
+	case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
+	case FALLOC_FL_COLLAPSE_RANGE:
+	case FALLOC_FL_INSERT_RANGE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* In the order of Linux's vfs_fallocate. */
 static int check_fallocate(const struct fs_file *f, int mode, uint64_t offset, uint64_t len)
 {
-	int known = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE;
-
+	if (offset > FS_FILE_SIZE_MAX || len > FS_FILE_SIZE_MAX || len == 0)
+		return -EINVAL; /* negative, to Linux */
+	if (!is_known(mode))
+		return -EOPNOTSUPP;
 	if (!f->for_writing)
 		return -EBADF;
-	if (mode & ~known)
-		return -EOPNOTSUPP;
-	if ((mode & FALLOC_FL_PUNCH_HOLE) && mode != (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
-		return -EOPNOTSUPP;
-	if (len == 0)
-		return -EINVAL;
-	if (offset > FS_FILE_SIZE_MAX || len > FS_FILE_SIZE_MAX - offset)
+	if (len > FS_FILE_SIZE_MAX - offset)
 		return -EFBIG;
-	if (!(mode & FALLOC_FL_PUNCH_HOLE) && len > ALLOCATE_MAX)
+	if (!(mode & ~ALLOCATING) && len > ALLOCATE_MAX)
 		return -ENOSPC;
 	return file_may_write(f->fs);
 }
@@ -307,6 +326,23 @@ static int fallocate_locked(struct fs *fs, struct inode *i, int mode, uint64_t o
 	return mode & FALLOC_FL_ZERO_RANGE ? clear_range(&c, true) : allocate(&c);
 }
 
+static int shift(struct fs *fs, struct inode *i, int mode, uint64_t offset, uint64_t len)
+{
+	struct shift s = { .insert = mode == FALLOC_FL_INSERT_RANGE, .from = offset, .len = len };
+	int err;
+
+	s.at = s.insert ? FS_FILE_SIZE_MAX : offset + len;
+	shift_warm(fs, i->ino, &s);
+	pthread_mutex_lock(&i->lock);
+	err = file_settle(fs, i, UINT64_MAX);
+	if (err >= 0)
+		err = shift_begin(fs, i, &s);
+	if (err >= 0)
+		err = shift_finish(fs, i);
+	pthread_mutex_unlock(&i->lock);
+	return err;
+}
+
 int fs_fallocate(struct fs_file *f, int mode, uint64_t offset, uint64_t len)
 {
 	struct inode *i = f->inode;
@@ -315,6 +351,8 @@ int fs_fallocate(struct fs_file *f, int mode, uint64_t offset, uint64_t len)
 
 	if (err < 0)
 		return err;
+	if (mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE))
+		return shift(f->fs, i, mode, offset, len);
 	do {
 		pthread_mutex_lock(&i->lock);
 		err = file_settle(f->fs, i, offset + len);
@@ -454,8 +492,15 @@ static int64_t seek_hole(struct fs *fs, struct inode *i, uint64_t offset)
 
 int64_t fs_lseek(struct fs_file *f, uint64_t offset, int whence)
 {
+	int err;
+
 	if (offset > FS_FILE_SIZE_MAX)
 		return -ENXIO;
+	pthread_mutex_lock(&f->inode->lock);
+	err = shift_finish(f->fs, f->inode);
+	pthread_mutex_unlock(&f->inode->lock);
+	if (err < 0)
+		return err;
 	if (whence == SEEK_DATA)
 		return seek_data(f->fs, f->inode, offset);
 	if (whence == SEEK_HOLE)

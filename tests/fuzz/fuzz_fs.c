@@ -54,11 +54,13 @@ static void as_counters(const uint8_t *data, size_t len)
 	struct orphan_record orphan;
 	struct reference reference;
 	struct seg_record seg;
+	struct shift shift;
 	struct totals totals;
 
 	(void)totals_decode(data, len, &totals);
 	(void)seg_decode(data, len, &seg);
 	(void)reference_decode(data, len, &reference);
+	(void)shift_decode(data, len, &shift);
 	(void)orphan_decode(data, len, &orphan);
 }
 

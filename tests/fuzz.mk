@@ -3,7 +3,7 @@ FUZZERS = tests/fuzz/fuzz_s3 tests/fuzz/fuzz_http tests/fuzz/fuzz_lease tests/fu
 	tests/fuzz/fuzz_fs tests/fuzz/fuzz_cache tests/fuzz/fuzz_bucket
 FUZZ_COMMON = tests/fuzz/fuzz.h
 if FUZZING
-EXTRA_PROGRAMS = $(FUZZERS)
+EXTRA_PROGRAMS += $(FUZZERS)
 else
 FUZZ_COMMON += tests/fuzz/replay.c
 check_PROGRAMS += $(FUZZERS)

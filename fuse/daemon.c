@@ -280,11 +280,20 @@ static void complain(struct daemon *d, const char *what, int err)
 /* What the kernel has accepted into its cache could not be refused any more for want of space. */
 static bool may_write_back(const struct daemon *d)
 {
-	if (!d->request->options->writeback || !d->config.size_limit_bytes)
-		return d->request->options->writeback;
-	log_line(LOG_L_WARN, "size_limit goes without writeback");
-	return false;
+	return d->request->options->writeback && !d->config.size_limit_bytes;
 }
+
+/* Under writeback the kernel marks what is written with the time of its last tick. Ours must not be
+ * ahead of that: what is later would look earlier. */
+static int64_t tick_ns(struct clock *c)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_REALTIME_COARSE, &t);
+	return t.tv_sec * (int64_t)1000000000 + t.tv_nsec;
+}
+
+static struct clock ticking_clock;
 
 static int open_filesystem(struct daemon *d)
 {
@@ -295,6 +304,13 @@ static int open_filesystem(struct daemon *d)
 	d->config.notifier = (struct notifier){ on_notice, d };
 	d->config.on_wait = on_lease_wait;
 	d->config.ctx = d;
+	if (may_write_back(d)) {
+		ticking_clock = clock_system;
+		ticking_clock.real_ns = tick_ns;
+		d->config.clock = &ticking_clock;
+	}
+	if (d->request->options->writeback && !may_write_back(d))
+		log_line(LOG_L_WARN, "size_limit goes without writeback");
 	err = fs_open(d->request->url, &d->config, &d->fs);
 	if (err < 0)
 		return err;

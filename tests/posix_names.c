@@ -613,7 +613,6 @@ int main(void)
 	tcase_add_test(t, only_empty_folders_are_removed);
 	tcase_add_test(t, a_folder_counts_its_subfolders);
 	tcase_add_test(t, names_of_one_file_share_everything);
-	tcase_add_test(t, a_file_has_65000_names_at_most);
 	tcase_add_test(t, rename_replaces_what_it_may);
 	tcase_add_test(t, rename_onto_another_name_of_the_same_file_does_nothing);
 	tcase_add_test(t, renameat2_keeps_or_exchanges);
@@ -622,6 +621,8 @@ int main(void)
 	tcase_add_test(t, a_file_without_a_name_can_get_one);
 	tcase_add_test(t, a_deleted_file_lives_while_it_is_open);
 	tcase_add_test(t, in_a_deleted_folder_nothing_is_found_or_made);
+	t = posix_case(s, "emlink"); /* takes as long as all others together */
+	tcase_add_test(t, a_file_has_65000_names_at_most);
 	t = posix_case(s, "listing");
 	tcase_add_test(t, a_changing_folder_lists_what_stays_exactly_once);
 	tcase_add_test(t, a_place_in_a_folder_stays_while_others_come_and_go);

@@ -5,9 +5,12 @@
 
 mkfs
 mount_fs
-for name in names rights times files locks; do
+for name in rights times files locks; do
 	posix $name
 done
+posix names names
+posix names listing
+[ "$STORE" != file ] || posix names emlink # 65,000 links: once is enough
 posix handles save
 posix handles use
 

@@ -47,9 +47,11 @@ atime strictatime "new new"
 
 # The kernel gathers writes: the same but for holes, which are then not told.
 mount_fs writeback
-for name in names rights times locks; do
+for name in rights times locks; do
 	posix $name
 done
+posix names names
+posix names listing
 for case in bytes sizes mappings; do
 	posix files $case
 done

@@ -31,6 +31,17 @@ else:
     print(good)
 PY
 
+check_sparse() { # its four blocks, and nothing between them
+	local at want
+	[ "$(stat -c %s "$MNT/sparse")" = 1099511627776 ] || fail "size of the sparse file"
+	for at in 0 1000 524288 1048575; do
+		want="block at $at"
+		[ "$(dd if="$MNT/sparse" bs=1M skip=$at count=1 status=none | head -c ${#want})" = "$want" ] || fail "sparse file at $at MiB"
+	done
+	[ "$(dd if="$MNT/sparse" bs=1M skip=999 count=1 status=none | tr -d '\0' | wc -c)" = 0 ] || fail "the hole is not zeros"
+	[ "$(($(stat -c %b "$MNT/sparse") * 512))" -lt 10000000 ] || fail "the sparse file takes $(stat -c %b "$MNT/sparse") blocks"
+}
+
 mkfs
 mount_fs
 check "write 5 GiB" python3 "$WORK/pattern.py" write "$MNT/big" 5120
@@ -41,15 +52,10 @@ for at in 0 1000 524288 1048575; do
 done
 remount_cold
 check "read 5 GiB" python3 "$WORK/pattern.py" check "$MNT/big" 5120
-[ "$(stat -c %s "$MNT/sparse")" = 1099511627776 ] || fail "size of the sparse file"
-for at in 0 1000 524288 1048575; do
-	want="block at $at"
-	[ "$(dd if="$MNT/sparse" bs=1M skip=$at count=1 status=none | head -c ${#want})" = "$want" ] || fail "sparse file at $at MiB"
-done
-[ "$(dd if="$MNT/sparse" bs=1M skip=999 count=1 status=none | tr -d '\0' | wc -c)" = 0 ] || fail "the hole is not zeros"
-[ "$(($(stat -c %b "$MNT/sparse") * 512))" -lt 10000000 ] || fail "the sparse file takes $(stat -c %b "$MNT/sparse") blocks"
+check_sparse
 rm "$MNT/big"
 
+start_witness
 python3 "$WORK/pattern.py" write "$MNT/stream" 5120 2>/dev/null &
 pid=$!
 sleep 6
@@ -58,6 +64,8 @@ kill $pid 2>/dev/null
 wait $pid 2>/dev/null
 rm -rf "$CACHE"
 mount_fs
+check_witness
+check_sparse
 [ ! -e "$MNT/big" ] || [ "$(stat -c %s "$MNT/big")" = 5368709120 ] || fail "half a deleted file"
 good=$(python3 "$WORK/pattern.py" prefix "$MNT/stream" 5120) || fail "the stream is no prefix of what was written"
 echo "FIGURE $STORE: kill -9 after 6 s of streaming without fsync: a whole prefix of $good MiB was kept"

@@ -19,6 +19,8 @@ cd /
 remount_cold
 "$MNT/obj/levels3fs" --version >/dev/null || fail "the program does not run after the remount"
 rm -f "$MNT/obj/levels3fs" "$MNT/obj"/src/fs/*.o "$MNT"/obj/src/fs/*.lo
+describe_tree "$MNT/src" >"$WORK/sources"
+start_witness
 make -C "$MNT/obj" >/dev/null 2>&1 &
 pid=$!
 sleep 3
@@ -26,6 +28,8 @@ kill_fs
 wait $pid 2>/dev/null
 rm -rf "$CACHE"
 mount_fs
+check_witness
+describe_tree "$MNT/src" | cmp -s - "$WORK/sources" || fail "the sources, stored before, are not as they were"
 # An object file that a crash left short is as after any power cut; make goes on from clean ones.
 make -C "$MNT/obj" clean >/dev/null 2>&1
 make -C "$MNT/obj" -j2 >"$WORK/log" 2>&1 || fail "make after the crash: $(tail -5 "$WORK/log")"

@@ -19,6 +19,12 @@ run_fio random --rw=randwrite --bs=4k --size=32M --numjobs=2 --end_fsync=1
 run_fio mixed --rw=randwrite --bsrange=512-64k --bs_unaligned=1 --size=32M --fsync=64
 run_fio mmap --rw=randwrite --bs=4k --size=32M --ioengine=mmap --fsync=256
 run_fio direct --rw=randwrite --bs=4k --size=16M --direct=1
+run_fio aio --ioengine=libaio --iodepth=8 --rw=randwrite --bs=16k --size=8M --numjobs=4 --direct=1 --verify=crc32c --fallocate=posix
+run_fio psync --ioengine=psync --rw=randwrite --bs=2k --size=4M --numjobs=4 --verify=crc32c --fallocate=keep --end_fsync=1
+again=("${jobs[@]}") # what can be verified without the record of what was written in which order
+run_fio readwrite --ioengine=libaio --iodepth=4 --rw=randrw --rwmixread=40 --bsrange=4k-64k --size=8M --numjobs=4
+run_fio mapped --ioengine=mmap --rw=randrw --bs=8k --size=4M --numjobs=4 --verify=crc32c --fallocate=none
+jobs=("${again[@]}")
 remount_cold
 for j in "${jobs[@]}"; do
 	name=${j%%|*}
@@ -27,6 +33,7 @@ for j in "${jobs[@]}"; do
 done
 
 # kill -9 in the middle of writing; what was synced before verifies.
+start_witness
 fio --name=killed --directory="$MNT" --rw=randwrite --bs=4k --size=64M --fsync=16 --time_based --runtime=60 >/dev/null 2>&1 &
 pid=$!
 sleep 3
@@ -35,6 +42,7 @@ kill "$pid" 2>/dev/null
 wait $pid 2>/dev/null
 rm -rf "$CACHE"
 mount_fs
+check_witness
 for j in "${jobs[@]}"; do
 	name=${j%%|*}
 	(cd "$WORK" && fio --name="$name" --directory="$MNT/$name" --verify=xxhash --verify_fatal=1 --verify_only \

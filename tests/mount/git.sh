@@ -28,6 +28,24 @@ for i in $(seq 20); do
 	git -C "$MNT/clone" add . && git -C "$MNT/clone" commit -q -m "commit $i" || fail "commit $i"
 done
 check gc git -C "$MNT/clone" gc -q --prune=now
+# Commits in a worktree and packing in the clone, at the same time.
+check "worktree" git -C "$MNT/clone" worktree add -q -b side "$MNT/side" HEAD~50
+(
+	while [ ! -e "$WORK/committed" ]; do
+		git -C "$MNT/clone" gc -q || exit 1
+	done
+) &
+packing=$!
+for i in $(seq 20); do
+	seq "$i" $((i + 500)) >"$MNT/side/packed$((i % 5))"
+	git -C "$MNT/side" add . && git -C "$MNT/side" commit -q -m "side $i" || fail "commit $i while packing"
+done
+touch "$WORK/committed"
+wait $packing || fail "git gc while committing"
+check "merge" git -C "$MNT/clone" merge -q -m merged side
+[ "$(git -C "$MNT/clone" log --oneline HEAD~50..side | grep -c ' side ')" = 20 ] || fail "commits of the worktree are missing"
+check "remove the worktree" git -C "$MNT/clone" worktree remove "$MNT/side"
+check "fsck after packing" git -C "$MNT/clone" fsck --full --strict
 describe_tree "$MNT/clone" >"$WORK/before"
 remount_cold
 describe_tree "$MNT/clone" >"$WORK/after"
@@ -42,6 +60,7 @@ git -C "$MNT/clone" add crash
 git -C "$MNT/clone" config core.fsync all
 git -C "$MNT/clone" config core.fsyncMethod fsync
 git -C "$MNT/clone" config gc.auto 0
+start_witness
 (
 	i=0
 	while echo $i >"$MNT/clone/crash" 2>/dev/null && git -C "$MNT/clone" commit -qam "crash $i" 2>/dev/null; do
@@ -56,6 +75,7 @@ wait $loop
 [ -s "$WORK/acknowledged" ] || fail "no commit was made before the kill"
 rm -rf "$CACHE"
 mount_fs
+check_witness
 rm -f "$MNT/clone/.git/index.lock" "$MNT/clone/.git/HEAD.lock" "$MNT/clone/.git/refs/heads/main.lock"
 # git does not sync the folder after it renamed a reference into place, so that of the last commit may be
 # missing, as on any filesystem; the next commit's fsync has made the one before it durable.

@@ -56,6 +56,26 @@ kill_fs() {
 	! mountpoint -q "$MNT" || fail "dead mount could not be removed"
 }
 
+# start_witness: from now on somebody in the mount notes elsewhere what fsync has acknowledged (witness.py).
+# check_witness: after kill_fs and mounting again, all of that is there.
+start_witness() {
+	mkdir "$MNT/witness" || fail "no folder for the witness"
+	rm -f "$WORK/witnessed"
+	python3 "$HERE/witness.py" run "$MNT/witness" "$WORK/witnessed" &
+	witness=$!
+	until [ -s "$WORK/witnessed" ]; do
+		kill -0 $witness 2>/dev/null || fail "the witness saw nothing"
+		sleep 0.05
+	done
+}
+check_witness() {
+	local lines
+	wait $witness || fail "exit status $? of the witness"
+	lines=$(python3 "$HERE/witness.py" check "$MNT/witness" "$WORK/witnessed") || fail "what fsync had acknowledged"
+	echo "all $lines acknowledged fsyncs are there"
+	rm -r "$MNT/witness" || fail "the witness cannot be removed"
+}
+
 # Unmount, forget the cache, mount: what is read now comes from the store.
 remount_cold() {
 	umount_fs

@@ -49,6 +49,7 @@ mount_fs commit=1
 mkdir "$MNT/first"
 check "copy" cp -a "$WORK/src/made/01" "$MNT/first/"
 sync "$MNT" || fail sync
+start_witness
 tar -C "$MNT" -xpf "$WORK/tree.tar" 2>/dev/null &
 tar=$!
 sleep 1.5
@@ -56,6 +57,7 @@ kill_fs
 wait $tar 2>/dev/null
 rm -rf "$CACHE"
 mount_fs
+check_witness
 same_tree "$WORK/src/made/01" "$MNT/first/01"
 umount_fs
 fsck_fs

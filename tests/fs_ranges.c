@@ -285,9 +285,9 @@ START_TEST(ten_gibibytes_are_copied_without_storing_a_byte_of_them)
 	ck_assert_int_eq(fs_copy_range(in, 0, out, 0, 10 * GIB), 10 * GIB);
 	fs_file_close(in);
 	fs_file_close(out);
-	ck_assert_uint_eq(puts_so_far(), before);
 	must(fs_fsync(fs, b.ino), "fsync");
-	/* a slot; LevelDB may have made a few tables of its own of so many records */
+	/* a slot; LevelDB may have made a few tables of so many records, and need not wait for the
+	 * fsync with that */
 	ck_assert_uint_le(puts_so_far() - before, 8);
 	(void)stored(&count);
 	ck_assert_uint_eq(count, objects);

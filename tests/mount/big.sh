@@ -1,4 +1,4 @@
-# limit: 500
+# limit: 700
 # A file of 5 GiB, every byte checked after a cold remount; a sparse one of 1 TiB; kill -9 while streaming.
 . "$HERE/lib.sh"
 

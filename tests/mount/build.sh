@@ -1,4 +1,4 @@
-# limit: 600
+# limit: 900
 # This very project, built inside the mount, with its unit tests; kill -9 in the middle of a build.
 . "$HERE/lib.sh"
 

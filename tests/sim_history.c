@@ -25,7 +25,7 @@ static uint64_t length_of(uint64_t chance)
 	if (sim_appetite >= 2 && chance % 16 == 0)
 		most = 2000000;
 	if (sim_appetite >= 3 && chance % 32 == 0)
-		most = 6000000;
+		most = FS_WRITE_WHOLE; /* a longer one is several writes */
 	return 1 + (chance >> 8) % most;
 }
 

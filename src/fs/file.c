@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define PIECE_BYTES (4 * MIB) /* of a large write; each is whole or absent after a crash */
 #define MEMORY_WAIT_MS 1000
 
 int file_may_write(struct fs *fs)
@@ -227,7 +226,7 @@ ssize_t fs_write(struct fs_file *f, const void *buf, size_t len, uint64_t offset
 	if (!f->for_writing)
 		return -EBADF;
 	while (done < len) {
-		size_t part = min_u64(len - done, PIECE_BYTES);
+		size_t part = min_u64(len - done, FS_WRITE_WHOLE);
 		struct piece p = { bytes + done, part, &offset, append && done == 0, kill_suid };
 		ssize_t n = write_piece(f, &p);
 

@@ -220,7 +220,9 @@ void fs_file_noatime(struct fs_file *f, bool on);
 /* Bytes read (0 at the end) or an error. Holes are zeros. */
 ssize_t fs_read(struct fs_file *f, void *buf, size_t len, uint64_t offset);
 /* Bytes written (all, or an error). append: at the end, atomically. Waits for memory (mem_limit) when the
- * store is slower than the writer. kill_suid: the writer is not privileged. */
+ * store is slower than the writer. kill_suid: the writer is not privileged. After a crash it is there whole or
+ * not at all up to FS_WRITE_WHOLE bytes; a longer one is several, one after the other. */
+#define FS_WRITE_WHOLE (4 * MIB)
 ssize_t fs_write(struct fs_file *f, const void *buf, size_t len, uint64_t offset, bool append,
 		 bool kill_suid);
 /* The file's bytes and attributes, and the namespace so far, durable. The root folder stands for the whole

@@ -9,7 +9,9 @@ check_PROGRAMS += \
 	tests/fs_files \
 	tests/fs_flush \
 	tests/fs_clean \
-	tests/fs_ranges
+	tests/fs_ranges \
+	tests/fs_shift \
+	tests/fs_ranges_crash
 tests_fs_keys_SOURCES = tests/fs_keys.c
 tests_fs_keys_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_keys_SOURCES = dummy.cc
@@ -40,6 +42,15 @@ nodist_EXTRA_tests_fs_flush_SOURCES = dummy.cc
 tests_fs_clean_SOURCES = tests/fs_clean.c tests/fs_clean.h tests/fs_fixture.h
 tests_fs_clean_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_clean_SOURCES = dummy.cc
-tests_fs_ranges_SOURCES = tests/fs_ranges.c tests/fs_twin.h tests/fs_clean.h tests/fs_fixture.h
+tests_fs_ranges_SOURCES = tests/fs_ranges.c tests/fs_ranges.h tests/fs_twin.h tests/fs_clean.h \
+	tests/fs_fixture.h
 tests_fs_ranges_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_ranges_SOURCES = dummy.cc
+tests_fs_shift_SOURCES = tests/fs_shift.c tests/fs_ranges.h tests/fs_twin.h tests/fs_clean.h \
+	tests/fs_fixture.h
+tests_fs_shift_LDADD = $(FS_LIBS) $(CHECK_LIBS)
+nodist_EXTRA_tests_fs_shift_SOURCES = dummy.cc
+tests_fs_ranges_crash_SOURCES = tests/fs_ranges_crash.c tests/fs_ranges.h tests/fs_twin.h \
+	tests/fs_clean.h tests/fs_fixture.h
+tests_fs_ranges_crash_LDADD = $(FS_LIBS) $(CHECK_LIBS)
+nodist_EXTRA_tests_fs_ranges_crash_SOURCES = dummy.cc

@@ -387,6 +387,70 @@ START_TEST(a_flipped_bit_in_a_segment_is_noticed)
 }
 END_TEST
 
+static uint64_t copy_of_big(void)
+{
+	uint64_t ino = make_file(ROOT, "copy");
+	struct fs_file *in, *out;
+
+	must(fs_file_open(fs, big, false, false, &in), "open");
+	must(fs_file_open(fs, ino, true, false, &out), "open");
+	ck_assert_int_eq(fs_copy_range(in, 0, out, 77, BIG), BIG);
+	fs_file_close(in);
+	fs_file_close(out);
+	return ino;
+}
+
+START_TEST(an_extent_that_its_segment_does_not_lead_to_is_noticed)
+{
+	uint64_t copy = copy_of_big();
+	char name[DATA_KEY_MAX];
+	struct extent e = on_the_store(name);
+	struct key k;
+
+	check_fs(true);
+	key_reference(&k, e.ref.segment, copy);
+	remove_key(&k);
+	expect("nothing leads from");
+}
+END_TEST
+
+START_TEST(a_back_reference_of_a_segment_that_denies_it_is_noticed)
+{
+	struct buf value CLEANUP(buf_release) = BUF_INIT;
+	char name[DATA_KEY_MAX];
+	struct extent e = on_the_store(name);
+	struct key k;
+
+	reference_encode(&value, &(struct reference){ 0, 4096 });
+	key_reference(&k, e.ref.segment, file);
+	put_value(&k, &value);
+	expect("has a back-reference, and its record denies it");
+	remove_key(&k);
+	key_reference(&k, e.ref.segment + 4711, file);
+	put_value(&k, &value);
+	expect("has a back-reference, and no record");
+}
+END_TEST
+
+static void shifting(struct attr *a)
+{
+	a->flags |= INODE_SHIFTING;
+}
+
+START_TEST(a_shift_that_only_one_side_knows_of_is_noticed)
+{
+	struct buf value CLEANUP(buf_release) = BUF_INIT;
+	struct key k;
+
+	edit_inode(big, shifting);
+	expect("is being shifted, and no record says how");
+	shift_encode(&value, &(struct shift){ true, 0, 4096, 8192 });
+	key_shift(&k, file);
+	put_value(&k, &value);
+	expect("is being shifted, and its record denies it");
+}
+END_TEST
+
 START_TEST(an_object_that_nobody_needs_is_no_problem)
 {
 	struct store *s = plain_store();
@@ -438,6 +502,9 @@ int main(void)
 	tcase_add_test(bytes, a_missing_segment_is_noticed);
 	tcase_add_test(bytes, a_segment_cut_short_is_noticed);
 	tcase_add_test(bytes, a_flipped_bit_in_a_segment_is_noticed);
+	tcase_add_test(bytes, an_extent_that_its_segment_does_not_lead_to_is_noticed);
+	tcase_add_test(bytes, a_back_reference_of_a_segment_that_denies_it_is_noticed);
+	tcase_add_test(bytes, a_shift_that_only_one_side_knows_of_is_noticed);
 	tcase_add_test(bytes, an_object_that_nobody_needs_is_no_problem);
 	tcase_add_test(bytes, a_sound_filesystem_is_counted_right);
 	suite_add_tcase(s, names);

@@ -275,53 +275,6 @@ static int open_data(struct fs *fs)
 	return data_open(&config, &fs->data);
 }
 
-struct recovery {
-	struct fs *fs;
-	uint64_t *segments;
-	size_t count, cap;
-};
-
-/* The parts of one segment need not come one after another, but there are few segments. */
-static int on_recovered_part(void *ctx, uint64_t id, uint64_t offset, const void *bytes, size_t len)
-{
-	struct recovery *r = ctx;
-	uint64_t *more;
-	size_t n = 0;
-
-	while (n < r->count && r->segments[n] != id)
-		n++;
-	if (n == r->count && n == r->cap) {
-		more = realloc(r->segments, (2 * n + 8) * sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		r->segments = more;
-		r->cap = 2 * n + 8;
-	}
-	if (n == r->count)
-		r->segments[r->count++] = id;
-	return data_recover_part(r->fs->data, id, offset, bytes, len);
-}
-
-/*
- * Parts that slots carried become segments again. Nothing says at once which files they are of, and to look
- * through all extents would make opening slow: the back-reference to no particular file tells the cleaner
- * to look, should it ever need to know.
- */
-static int note_recovered(struct fs *fs, const struct recovery *r)
-{
-	struct txn t;
-	int err;
-
-	if (r->count == 0)
-		return 0;
-	err = txn_begin(fs, &t);
-	if (err < 0)
-		return err;
-	for (size_t n = 0; n < r->count; n++)
-		txn_refer(&t, r->segments[n], REFERENCE_ANY_INO, 0, FS_FILE_SIZE_MAX, false);
-	return txn_commit(&t);
-}
-
 static int load_totals(struct fs *fs)
 {
 	struct buf value CLEANUP(buf_release) = BUF_INIT;
@@ -441,7 +394,7 @@ static int open_existing(struct fs *fs, const struct buf *super_bytes)
 	if (err >= 0 && !fs->read_only)
 		err = super_require(fs->store, &fs->super, SUPER_INCOMPAT_RANGES);
 	if (err >= 0)
-		err = db_recovered_parts(fs->db, on_recovered_part, &r);
+		err = recover_parts(&r);
 	if (err >= 0)
 		err = load_totals(fs);
 	if (err >= 0 && fs->read_only)
@@ -453,14 +406,12 @@ static int open_existing(struct fs *fs, const struct buf *super_bytes)
 	if (err >= 0 && fs->lease)
 		err = lease_start(fs->lease);
 	if (err >= 0)
+		err = recover_note(&r);
+	if (err >= 0)
 		err = start_threads(fs);
-	/* After a crash: turn what slots carried into segments, and shorten the next opening. */
-	if (err >= 0 && r.count > 0 && !fs->read_only) {
-		err = note_recovered(fs, &r);
-		if (err >= 0)
-			err = db_checkpoint(fs->db);
-	}
-	free(r.segments);
+	if (err >= 0)
+		err = recover_finish(&r);
+	recover_release(&r);
 	return err < 0 ? err : 0;
 }
 

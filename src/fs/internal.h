@@ -31,6 +31,7 @@
  *	copy.c     copy_file_range: files share stored bytes
  *	shift.c    fallocate's COLLAPSE_RANGE and INSERT_RANGE
  *	clean.c    the segment cleaner; gather.c finds what is live, move.c carries it
+ *	recover.c  segments out of commit slots, after a crash
  *	check.c    fsck
  *
  * Lock order (take from the top, never wait for the network under any of them, except that a read of a
@@ -346,6 +347,20 @@ int refs_each(struct fs *fs, uint64_t segment,
 	      int (*each)(void *ctx, uint64_t ino, const struct reference *r), void *ctx);
 /* Nothing in it is live any more. In batches. */
 int refs_drop_all(struct fs *fs, uint64_t segment);
+
+/* ---- after a crash (recover.c) ---- */
+
+struct recovery {
+	struct fs *fs;
+	uint64_t *segments; /* that slots carried parts of */
+	size_t count, cap;
+};
+int recover_parts(struct recovery *r); /* before anything is read */
+/* Read-only mounts do nothing more. Notes what the cleaner has to know, before a checkpoint can come; then, all
+ * being started, makes objects of them, and the next opening short. */
+int recover_note(const struct recovery *r);
+int recover_finish(const struct recovery *r);
+void recover_release(struct recovery *r);
 
 /* One value. -ENOENT if absent. */
 int db_value(struct fs *fs, const struct key *k, struct buf *out);

@@ -8,5 +8,5 @@ libl3fs_la_SOURCES = \
 	src/fs/orphan.c src/fs/reap.c \
 	src/fs/check.h src/fs/check.c src/fs/check_data.c src/fs/check_refs.c \
 	src/fs/dirty.c src/fs/extent.c src/fs/pending.c src/fs/flush.c src/fs/tick.c \
-	src/fs/file.c src/fs/read.c src/fs/space.c src/fs/refs.c src/fs/copy.c src/fs/shift.c src/fs/clean.c \
+	src/fs/file.c src/fs/read.c src/fs/space.c src/fs/refs.c src/fs/recover.c src/fs/copy.c src/fs/shift.c src/fs/clean.c \
 	src/fs/gather.c src/fs/move.c

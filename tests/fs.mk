@@ -11,7 +11,8 @@ check_PROGRAMS += \
 	tests/fs_clean \
 	tests/fs_ranges \
 	tests/fs_shift \
-	tests/fs_ranges_crash
+	tests/fs_ranges_crash \
+	tests/fs_limits
 tests_fs_keys_SOURCES = tests/fs_keys.c
 tests_fs_keys_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_keys_SOURCES = dummy.cc
@@ -54,3 +55,6 @@ tests_fs_ranges_crash_SOURCES = tests/fs_ranges_crash.c tests/fs_ranges.h tests/
 	tests/fs_clean.h tests/fs_fixture.h
 tests_fs_ranges_crash_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_ranges_crash_SOURCES = dummy.cc
+tests_fs_limits_SOURCES = tests/fs_limits.c tests/fs_fixture.h
+tests_fs_limits_LDADD = $(FS_LIBS) $(CHECK_LIBS)
+nodist_EXTRA_tests_fs_limits_SOURCES = dummy.cc

@@ -1,16 +1,20 @@
 # limit: 200
 # The filesystem type as mount(8) uses it: mount -t, an fstab line, umount, remount, options; signals flush as well.
+# In a mount namespace of its own, with an /sbin and an fstab of its own: what is installed here stays as it is, and
+# other runs of this test are not in the way.
+[ -n "${LEVELS3_TEST_INSIDE:-}" ] || LEVELS3_TEST_INSIDE=1 exec unshare -m bash "$0"
 . "$HERE/lib.sh"
 
-# As `make install` does, for this test only.
-installed=
+# As `make install` does it.
+sbin=$(realpath /sbin)
+mkdir "$WORK/sbin" "$WORK/sbin.real"
+mount --bind "$sbin" "$WORK/sbin.real" && cp -as "$WORK/sbin.real/." "$WORK/sbin" || fail "cannot make another /sbin"
 for h in mount.levels3fs mount.fuse.levels3fs umount.levels3fs umount.fuse.levels3fs; do
-	[ -e "/sbin/$h" ] && [ "$(readlink "/sbin/$h")" != "$PROGRAM" ] && [ -z "${LEVELS3_TEST_REPLACE_HELPERS:-}" ] && [ ! -L "/sbin/$h" ] &&
-		fail "/sbin/$h is installed; remove it before testing"
-	ln -sf "$PROGRAM" "/sbin/$h" && installed="$installed /sbin/$h"
+	ln -sf "$PROGRAM" "$WORK/sbin/$h"
 done
-at_exit 'rm -f $installed; cp "$WORK/fstab" /etc/fstab 2>/dev/null'
-cp /etc/fstab "$WORK/fstab" 2>/dev/null || : >"$WORK/fstab"
+mount --bind "$WORK/sbin" "$sbin" || fail "cannot use another /sbin"
+at_exit 'umount -l "$sbin" "$WORK/sbin.real"'
+fstab=$WORK/fstab
 
 mkfs
 check "mount -t" mount -t levels3fs "$URL" "$MNT" -o "$(store_opts),noatime,nodev"
@@ -23,16 +27,15 @@ pid=$(daemon_pid)
 check "umount" umount "$MNT"
 gone "$pid" || fail "umount returned while the daemon was still at work"
 
-echo "$URL $MNT levels3fs $(store_opts),_netdev,nofail,user,x-systemd.requires=network-online.target,noauto 0 0" >>/etc/fstab
-check "mount from fstab" mount "$MNT"
+echo "$URL $MNT levels3fs $(store_opts),_netdev,nofail,user,x-systemd.requires=network-online.target,noauto 0 0" >"$fstab"
+check "mount from fstab" mount -T "$fstab" "$MNT"
 [ "$(cat "$MNT/file")" = data ] || fail "the file is gone"
 findmnt -no OPTIONS "$MNT" | grep -q nosuid || fail "user implies nosuid"
-check "remount read-only" mount -o remount,ro "$MNT"
+check "remount read-only" mount -T "$fstab" -o remount,ro "$MNT"
 ! touch "$MNT/x" 2>/dev/null || fail "written on a read-only mount"
-check "remount read-write" mount -o remount,rw "$MNT"
+check "remount read-write" mount -T "$fstab" -o remount,rw "$MNT"
 check "writing again" touch "$MNT/x"
 check "umount of it" umount "$MNT"
-cp "$WORK/fstab" /etc/fstab
 
 # -o ro never writes, and needs no lease.
 mount_fs

@@ -1,4 +1,5 @@
 # limit: 300
+# alone
 # Programs that wait for a store which does not answer can be killed, and nothing else ends their waiting.
 [ "$STORE" = s3 ] || exit 0 # a folder always answers
 . "$HERE/lib.sh"

@@ -50,6 +50,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->want &=
 		~(unsigned)(FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_SPLICE_READ |
 			    FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+	ctx->never_opens_folders =
+		(conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT) && !fs_touches_folders(ctx->fs);
 	conn->max_write = REQUEST_BYTES;
 	conn->max_readahead = REQUEST_BYTES;
 	conn->max_background = BACKGROUND_REQUESTS;
@@ -105,6 +107,11 @@ static struct ops_ctx *context(fuse_req_t req)
 struct fs *ops_fs(fuse_req_t req)
 {
 	return context(req)->fs;
+}
+
+bool ops_never_opens_folders(fuse_req_t req)
+{
+	return context(req)->never_opens_folders;
 }
 
 static void report(int err)

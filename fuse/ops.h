@@ -27,6 +27,7 @@ struct ops_ctx { /* the session's userdata */
 	bool sync_names; /* -o sync, dirsync: names and attributes are durable when the call returns
 			  */
 	bool strictatime;	   /* every read counts: the kernel must not answer for us */
+	bool never_opens_folders;  /* the kernel offers that, and access times do not ask for it */
 	struct fuse_session *fuse; /* once mounted */
 };
 
@@ -41,6 +42,7 @@ extern const struct fuse_lowlevel_ops ops_table;
 /* ---- for the operations ---- */
 
 struct fs *ops_fs(fuse_req_t req);
+bool ops_never_opens_folders(fuse_req_t req);
 /* err 0 or any code of ours. Trouble with the store (EIO) is logged, at most once a second. */
 void ops_reply_err(fuse_req_t req, int err);
 void ops_fill_stat(const struct fs_attr *a, struct stat *ret);

@@ -68,9 +68,21 @@ static void list(fuse_req_t req, uint64_t ino, size_t size, off_t off,
 	free(l.data);
 }
 
+/*
+ * The kernel keeps what it has listed until it changes the folder itself; we make it forget that
+ * when listing has to change the access time. Where it never has to, it need not even ask to open.
+ */
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	fi->fh = (fi->flags & O_NOATIME) != 0;
+	bool noatime = fi->flags & O_NOATIME;
+
+	if (ops_never_opens_folders(req)) {
+		(void)fuse_reply_err(req, ENOSYS);
+		return;
+	}
+	fi->fh = noatime;
+	fi->cache_readdir = 1;
+	fi->keep_cache = noatime || !fs_touch_is_due(ops_fs(req), ino);
 	(void)fuse_reply_open(req, fi);
 }
 

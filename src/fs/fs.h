@@ -155,6 +155,10 @@ int fs_getattr(struct fs *fs, uint64_t ino, struct fs_attr *ret);
  * say so. 1 if it did. Access times alone cost no commit; they are stored with the next one that has to
  * be, within the hour, or by fs_sync, fs_fsync and fs_close. */
 int fs_touch(struct fs *fs, uint64_t ino);
+/* Would it change now? False where that cannot be told. */
+bool fs_touch_is_due(struct fs *fs, uint64_t ino);
+/* Do the access times of folders ever change in this mount? */
+bool fs_touches_folders(const struct fs *fs);
 /* `which`: FS_SET_… bits naming the fields of `attr` to take; none: only ctime changes, as by chown(-1, -1).
  * Truncation (either way), chmod, chown with its clearing of setuid/setgid, utimens. */
 int fs_setattr(struct fs *fs, uint64_t ino, const struct fs_attr *attr, unsigned which,

@@ -73,6 +73,11 @@ void lazy_release(struct fs *fs, bool all)
 
 #define DAY_NS (24 * 3600 * (int64_t)1000000000)
 
+bool fs_touches_folders(const struct fs *fs)
+{
+	return !fs->read_only && fs->config.atime && !fs->config.nodiratime;
+}
+
 static bool is_due(const struct fs *fs, const struct attr *a, int64_t now)
 {
 	if (fs->read_only || !fs->config.atime || now == a->atime_ns)
@@ -111,4 +116,19 @@ int fs_touch(struct fs *fs, uint64_t ino)
 	}
 	inode_put(fs, i);
 	return err < 0 ? err : changed;
+}
+
+bool fs_touch_is_due(struct fs *fs, uint64_t ino)
+{
+	struct inode *i;
+	bool due = false;
+
+	if (inode_get(fs, ino, &i) < 0)
+		return false;
+	if (inode_lock_live(i) >= 0) {
+		due = is_due(fs, &i->attr, fs_now_ns(fs));
+		pthread_mutex_unlock(&i->lock);
+	}
+	inode_put(fs, i);
+	return due;
 }

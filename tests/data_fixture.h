@@ -215,8 +215,17 @@ static inline struct extent extent_append(struct data *d, enum data_class class,
 	return e;
 }
 
+static inline uint64_t fixture_bytes_in(struct fixture *f)
+{
+	struct store_counts counts;
+
+	store_trace_counts(f->counts, &counts);
+	return counts.bytes_in;
+}
+
 /* 0 and right bytes, or the error; wrong bytes fail the test. */
-static inline int extent_read(struct data *d, const struct extent *e, uint32_t from, uint32_t len)
+static inline int extent_reach(struct data *d, const struct extent *e, uint32_t from, uint32_t len,
+			       enum data_reach reach)
 {
 	static _Thread_local uint8_t want[DATA_EXTENT_MAX], got[DATA_EXTENT_MAX];
 	struct data_piece piece = { .ref = e->ref, .raw_offset = from, .len = len, .dst = got };
@@ -224,10 +233,15 @@ static inline int extent_read(struct data *d, const struct extent *e, uint32_t f
 
 	bytes_fill(want, e->len, e->kind, e->seed);
 	memset(got, 0xee, sizeof(got));
-	err = data_read(d, &piece, 1);
+	err = data_read(d, &piece, 1, reach);
 	if (err == 0)
 		ck_assert(memcmp(got, want + from, len) == 0);
 	return err;
+}
+
+static inline int extent_read(struct data *d, const struct extent *e, uint32_t from, uint32_t len)
+{
+	return extent_reach(d, e, from, len, DATA_AROUND);
 }
 
 static inline void extent_check(struct data *d, const struct extent *e)

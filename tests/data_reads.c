@@ -28,7 +28,7 @@ static void read_all(const struct extent *all, size_t count, uint8_t *dst)
 						 .dst = dst + at };
 		at += all[i].len;
 	}
-	ck_assert_int_eq(data_read(fx.d, pieces, count), 0);
+	ck_assert_int_eq(data_read(fx.d, pieces, count, DATA_AROUND), 0);
 	free(pieces);
 }
 
@@ -118,7 +118,7 @@ START_TEST(neighbours_may_be_wanted_at_places_that_are_none)
 	}
 	ck_assert_int_eq(data_wait(fx.d, pieces[0].ref.segment), 0);
 	fixture_reopen(&fx);
-	ck_assert_int_eq(data_read(fx.d, pieces, ARRAY_LEN(pieces)), 0);
+	ck_assert_int_eq(data_read(fx.d, pieces, ARRAY_LEN(pieces), DATA_AROUND), 0);
 	for (size_t i = 0; i < ARRAY_LEN(pieces); i++) {
 		bytes_fill(want, sizeof(want), BYTES_NOISE, i);
 		ck_assert(memcmp(got[4 - i], want, sizeof(want)) == 0);
@@ -181,7 +181,7 @@ START_TEST(pieces_in_any_order_and_of_many_segments_go_where_they_are_wanted)
 			.ref = e->ref, .raw_offset = (uint32_t)i * 50, .len = 3000, .dst = got[i]
 		};
 	}
-	ck_assert_int_eq(data_read(fx.d, pieces, ARRAY_LEN(pieces)), 0);
+	ck_assert_int_eq(data_read(fx.d, pieces, ARRAY_LEN(pieces), DATA_AROUND), 0);
 	for (size_t i = 0; i < ARRAY_LEN(pieces); i++) {
 		size_t n = (i * 37) % ARRAY_LEN(all);
 

@@ -69,8 +69,8 @@ START_TEST(compression_is_kept_only_where_it_saves)
 	struct extent noise = extent_append(fx.d, DATA_STREAM, 65536, BYTES_NOISE, 1);
 	struct extent text = extent_append(fx.d, DATA_STREAM, 65536, BYTES_TEXT, 2);
 
-	ck_assert_int_eq(noise.ref.codec, DATA_RAW);
-	ck_assert_uint_eq(noise.ref.stored_bytes, 65536);
+	ck_assert_int_eq(noise.ref.codec, DATA_BLOCKS);
+	ck_assert_uint_eq(noise.ref.stored_bytes, 65536 + 16 * 8);
 	ck_assert_int_eq(text.ref.codec, DATA_LZ4);
 	ck_assert_uint_lt(text.ref.stored_bytes, 32768);
 }
@@ -103,7 +103,7 @@ START_TEST(a_full_segment_is_sealed_and_stored_and_gives_its_memory_back)
 	data_stats(fx.d, &stats);
 	ck_assert_uint_eq(stats.segments_stored, 9);
 	ck_assert_uint_eq(stats.uploading_bytes, 0);
-	ck_assert_uint_eq(stats.open_bytes, 64 + 131072);
+	ck_assert_uint_eq(stats.open_bytes, 64 + 131072 + 32 * 8);
 	ck_assert_uint_eq(stats.raw_bytes, 64 * 131072);
 	data_push_stream(fx.d);
 	ck_assert_int_eq(data_wait(fx.d, all[63].ref.segment), 0);
@@ -367,9 +367,9 @@ START_TEST(one_damaged_extent_among_many_fails_the_read_and_names_the_segment)
 	ck_assert_int_eq(store_get(fx.mem, key, 0, STORE_TO_END, &object, NULL), 0);
 	object.data[all[70].ref.offset + 5] ^= 1;
 	overwrite(all[0].ref.segment, object.data, object.len);
-	ck_assert_int_eq(data_read(fx.d, pieces, ARRAY_LEN(pieces)), -L3_CORRUPT);
+	ck_assert_int_eq(data_read(fx.d, pieces, ARRAY_LEN(pieces), DATA_AROUND), -L3_CORRUPT);
 	ck_assert_ptr_nonnull(strstr(err_last_note(), key));
-	ck_assert_int_eq(data_read(fx.d, pieces, 70), 0);
+	ck_assert_int_eq(data_read(fx.d, pieces, 70, DATA_AROUND), 0);
 }
 END_TEST
 
@@ -400,11 +400,13 @@ START_TEST(impossible_references_are_refused)
 	ck_assert_int_eq(extent_read(fx.d, &bad, 0, 100), -L3_CORRUPT);
 	bad = e, bad.ref.raw_bytes = bad.ref.stored_bytes = DATA_EXTENT_MAX + 1;
 	ck_assert_int_eq(extent_read(fx.d, &bad, 0, 100), -L3_CORRUPT);
-	bad = e, bad.ref.codec = DATA_LZ4, bad.ref.raw_bytes = 5001;
+	bad = e, bad.ref.codec = DATA_LZ4, bad.ref.raw_bytes = 6000;
 	ck_assert_int_eq(extent_read(fx.d, &bad, 0, 100), -L3_CORRUPT);
 	bad = e, bad.ref.offset += 1000; /* past what has been written */
 	ck_assert_int_eq(extent_read(fx.d, &bad, 0, 100), -L3_CORRUPT);
-	bad = e, bad.ref.sum ^= 1;
+	bad = e, bad.ref.sum ^= 1; /* of all blocks, so all of them are looked at */
+	ck_assert_int_eq(extent_read(fx.d, &bad, 0, 5000), -L3_CORRUPT);
+	bad = e, bad.ref.segment ^= (uint64_t)1 << 32;
 	ck_assert_int_eq(extent_read(fx.d, &bad, 0, 100), -L3_CORRUPT);
 	extent_check(fx.d, &e);
 }

@@ -7,6 +7,7 @@ check_PROGRAMS += \
 	tests/fs_check \
 	tests/fs_reaper \
 	tests/fs_files \
+	tests/fs_reads \
 	tests/fs_flush \
 	tests/fs_clean \
 	tests/fs_ranges \
@@ -34,6 +35,9 @@ nodist_EXTRA_tests_fs_check_SOURCES = dummy.cc
 tests_fs_reaper_SOURCES = tests/fs_reaper.c tests/fs_fixture.h
 tests_fs_reaper_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_reaper_SOURCES = dummy.cc
+tests_fs_reads_SOURCES = tests/fs_reads.c tests/fs_fixture.h
+tests_fs_reads_LDADD = $(FS_LIBS) $(CHECK_LIBS)
+nodist_EXTRA_tests_fs_reads_SOURCES = dummy.cc
 tests_fs_files_SOURCES = tests/fs_files.c tests/fs_fixture.h
 tests_fs_files_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_files_SOURCES = dummy.cc

@@ -387,6 +387,35 @@ START_TEST(a_flipped_bit_in_a_segment_is_noticed)
 }
 END_TEST
 
+/* What is read in parts is checked in parts. */
+START_TEST(a_flipped_bit_that_no_read_has_touched_is_noticed)
+{
+	struct buf bytes CLEANUP(buf_release) = BUF_INIT, value CLEANUP(buf_release) = BUF_INIT;
+	uint64_t ino = make_file(ROOT, "noise"), x = 1;
+	static uint8_t noise[DATA_EXTENT_MAX];
+	struct store *s = plain_store();
+	char key[DATA_KEY_MAX];
+	struct extent e;
+
+	for (size_t n = 0; n < sizeof(noise); n++) {
+		x = x * 6364136223846793005u + 1442695040888963407u;
+		noise[n] = (uint8_t)(x >> 56);
+	}
+	write_at(ino, noise, sizeof(noise), 0);
+	reopen_fs(URL);
+	e = first_extent(ino, DATA_EXTENT_MAX, &value);
+	ck_assert_int_eq(e.ref.codec, DATA_BLOCKS);
+	data_key(e.ref.segment, key);
+	must(store_get(s, key, 0, STORE_TO_END, &bytes, NULL), "get");
+	bytes.data[e.ref.offset + 10 * (4096 + 8)] ^= 4;
+	must(store_put_bytes(s, key, bytes.data, bytes.len, STORE_ALWAYS, NULL, NULL), "put");
+	store_unref(s);
+	ck_assert_uint_eq(read_at(ino, noise, 4096, 9 * 4096), 4096);
+	ck_assert_uint_eq(read_at(ino, noise, 4096, 11 * 4096), 4096);
+	expect("the bytes at 0 cannot be read");
+}
+END_TEST
+
 static uint64_t copy_of_big(void)
 {
 	uint64_t ino = make_file(ROOT, "copy");
@@ -502,6 +531,7 @@ int main(void)
 	tcase_add_test(bytes, a_missing_segment_is_noticed);
 	tcase_add_test(bytes, a_segment_cut_short_is_noticed);
 	tcase_add_test(bytes, a_flipped_bit_in_a_segment_is_noticed);
+	tcase_add_test(bytes, a_flipped_bit_that_no_read_has_touched_is_noticed);
 	tcase_add_test(bytes, an_extent_that_its_segment_does_not_lead_to_is_noticed);
 	tcase_add_test(bytes, a_back_reference_of_a_segment_that_denies_it_is_noticed);
 	tcase_add_test(bytes, a_shift_that_only_one_side_knows_of_is_noticed);

@@ -30,7 +30,7 @@ static const struct extent some_extent = {
 	.end = 5096,
 	.kind = EXTENT_STORED,
 	.ref = { .segment = (uint64_t)7 << 32 | 42,
-		 .offset = 56,
+		 .offset = 64,
 		 .stored_bytes = 3000,
 		 .raw_bytes = 8192,
 		 .codec = DATA_LZ4,
@@ -409,7 +409,7 @@ static const char *const golden[RECORDS] = {
 	[INODE] = "01a48302e8076402000180800815cd853dfe9c971700cac471fe9c971701945fadfe9c9717"
 		  "ffffffffffffffff00000100",
 	[DENTRY] = "01086309736f6d65206e616d65",
-	[STORED] = "01008020072a38b81780406001efcdab8967452301",
+	[STORED] = "01008020072a40b81780406001efcdab8967452301",
 	[INLINED] = "010103616263",
 	[TOTALS] = "01e8078407b960",
 	[SEGMENT] = "0105f0a204",

@@ -4,8 +4,8 @@
  *
  *	cache_read ── memory ── disk ── all there ──────────────────────────► done
  *	     │                   └── own flight ── GET ── memory ── reader ───► done
- *	     │                   │                             └─ disk, later, by a thread of its
- *own └── again ◄─────────┴── somebody's flight ── its bytes ──────────► done
+ *	     │                   │                             └─ disk, later, by its own thread
+ *	     └── again ◄─────────┴── somebody's flight ── its bytes ──────────► done
  */
 #include "cache/flight.h"
 
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define INFLIGHT_DEFAULT 16
+#define INFLIGHT_DEFAULT 24
 #define BACKLOG_MIN_BYTES (4 * MIB)
 #define BACKLOG_MAX_BYTES (32 * MIB)
 
@@ -110,9 +110,8 @@ static void keep_later(struct cache *c, const char *key, struct blob *b)
 	k = malloc(sizeof(*k) + key_size);
 	if (!k)
 		return;
-	*k = (struct keep){ .cache = c, .blob = b };
+	*k = (struct keep){ .cache = c, .blob = blob_get(b) };
 	memcpy(k->key, key, key_size);
-	__atomic_add_fetch(&b->refs, 1, __ATOMIC_RELAXED);
 	if (__atomic_add_fetch(&c->backlog_bytes, b->bytes.len, __ATOMIC_RELAXED) <=
 		    c->backlog_max_bytes &&
 	    pool_submit(c->writer, keep_run, k) >= 0)
@@ -127,18 +126,17 @@ static void keep_later(struct cache *c, const char *key, struct blob *b)
 
 static int get(struct cache *c, const struct flight *f, struct blob **ret)
 {
-	struct blob *b = calloc(1, sizeof(*b));
+	struct blob *b = blob_new(f->window.offset, f->window.len);
 	int err;
 
 	if (!b)
 		return -ENOMEM;
-	b->refs = 1;
-	b->offset = f->window.offset;
 	err = store_get(c->store, f->key, f->window.offset, f->window.len, &b->bytes, NULL);
 	if (err < 0) {
 		blob_put(b);
 		return err;
 	}
+	blob_shrink(b);
 	*ret = b;
 	return 0;
 }
@@ -151,32 +149,29 @@ static void fly(struct cache *c, struct flight *f)
 
 	if (err >= 0) {
 		count(&c->stats.bytes_fetched, b->bytes.len);
-		memory_insert(c->memory, f->key, b->offset, b->bytes.data, b->bytes.len);
+		memory_insert(c->memory, f->key, b);
 		keep_later(c, f->key, b);
 	}
 	flight_land(&c->flights, f, err, b);
 }
 
 /* 0 with the bytes, 1: look into the tiers again, or the error. */
-static int take(const struct flight *f, const struct span *want, uint8_t *dst)
+static int take(const struct flight *f, const struct span *want, struct cache_view *view)
 {
-	uint64_t skip = want->offset - f->window.offset;
-
 	if (f->err < 0)
 		return err_note(f->err, "%s", f->note);
 	if (!f->blob)
 		return 1;
-	if (f->blob->bytes.len < skip + want->len)
+	if (f->blob->offset + f->blob->bytes.len < span_end(want))
 		return err_note(-L3_CORRUPT,
 				"object %s ends at byte %llu, but bytes up to %llu are wanted",
-				f->key, (unsigned long long)(f->window.offset + f->blob->bytes.len),
+				f->key, (unsigned long long)(f->blob->offset + f->blob->bytes.len),
 				(unsigned long long)span_end(want));
-	memcpy(dst, f->blob->bytes.data + skip, want->len);
-	return 0;
+	return view_add(view, f->blob, want->offset, want->len);
 }
 
 static int fetch(struct cache *c, const char *key, const struct span *want,
-		 const struct span *window, uint8_t *dst)
+		 const struct span *window, struct cache_view *view)
 {
 	bool own;
 	struct flight *f = flight_board(&c->flights, key, want, window, 0, &own);
@@ -190,7 +185,7 @@ static int fetch(struct cache *c, const char *key, const struct span *want,
 		flight_land(&c->flights, f, 0, NULL); /* another landed since we looked */
 	else
 		fly(c, f);
-	err = take(f, want, dst);
+	err = take(f, want, view);
 	if (err < 0 && !own && f->background)
 		err = 1;
 	flight_put(&c->flights, f);
@@ -200,26 +195,22 @@ static int fetch(struct cache *c, const char *key, const struct span *want,
 /* ---- reading ---- */
 
 /* As much as the tiers have from the start on, each where the other has a gap. */
-static uint64_t copy_kept(struct cache *c, const char *key, const struct span *want, uint8_t *dst)
+static void take_kept(struct cache *c, const char *key, struct span *left, struct cache_view *view)
 {
-	struct span left = *want;
 	uint64_t n;
 
 	do {
-		uint8_t *to = dst + (left.offset - want->offset);
-
-		n = memory_copy(c->memory, key, &left, to);
+		n = memory_view(c->memory, key, left, view);
 		if (n > 0) {
 			count(&c->stats.hits_mem, 1);
 		} else {
-			n = disk_copy(c->disk, key, &left, to, c->memory);
+			n = disk_view(c->disk, key, left, view, c->memory);
 			if (n > 0)
 				count(&c->stats.hits_disk, 1);
 		}
-		left.offset += n;
-		left.len -= n;
-	} while (n > 0 && left.len > 0);
-	return want->len - left.len;
+		left->offset += n;
+		left->len -= n;
+	} while (n > 0 && left->len > 0);
 }
 
 static bool contains(const struct span *window, const struct span *want)
@@ -228,32 +219,10 @@ static bool contains(const struct span *window, const struct span *want)
 	       want->len <= UINT64_MAX - want->offset && span_end(window) >= span_end(want);
 }
 
-int cache_read(struct cache *c, const char *key, uint64_t offset, size_t len, void *dst,
-	       uint64_t fetch_offset, uint64_t fetch_len)
+/* How much the tiers have from the start on. */
+static uint64_t covers(struct cache *c, const char *key, const struct span *range)
 {
-	struct span want = { offset, len };
-	struct span window = { fetch_offset, fetch_len };
-	int err;
-
-	if (fetch_offset == 0 && fetch_len == 0)
-		window = want;
-	if (!contains(&window, &want))
-		return err_note(-EINVAL, "cache: bytes wanted of %s are outside of those to fetch",
-				key);
-	if (len == 0)
-		return 0;
-	do {
-		if (copy_kept(c, key, &want, dst) == len)
-			return 0;
-		err = fetch(c, key, &want, &window, dst);
-	} while (err > 0);
-	count(&c->stats.misses, 1);
-	return err;
-}
-
-bool cache_has(struct cache *c, const char *key, uint64_t offset, size_t len)
-{
-	struct span left = { offset, len };
+	struct span left = *range;
 	uint64_t n = 1;
 
 	while (left.len > 0 && n > 0) {
@@ -263,7 +232,88 @@ bool cache_has(struct cache *c, const char *key, uint64_t offset, size_t len)
 		left.offset += n;
 		left.len -= n;
 	}
-	return left.len == 0;
+	return range->len - left.len;
+}
+
+/* What is left of the window to fetch, which begins with what is there already. */
+static struct span rest_of(struct cache *c, const char *key, const struct span *window,
+			   const struct span *left)
+{
+	struct span before = { window->offset, left->offset - window->offset };
+	uint64_t skip = covers(c, key, &before);
+
+	return (struct span){ window->offset + skip, window->len - skip };
+}
+
+static int view_all(struct cache *c, const char *key, const struct span *want,
+		    const struct span *window, struct cache_view *view)
+{
+	struct span left = *want;
+	int err;
+
+	do {
+		struct span rest;
+
+		take_kept(c, key, &left, view);
+		if (left.len == 0)
+			return 0;
+		if (view->failed)
+			return -ENOMEM;
+		rest = rest_of(c, key, window, &left);
+		err = fetch(c, key, &left, &rest, view);
+	} while (err > 0);
+	count(&c->stats.misses, 1);
+	return err;
+}
+
+int cache_view(struct cache *c, const char *key, uint64_t offset, size_t len, uint64_t fetch_offset,
+	       uint64_t fetch_len, struct cache_view *ret)
+{
+	struct span want = { offset, len };
+	struct span window = { fetch_offset, fetch_len };
+	int err;
+
+	view_init(ret);
+	if (fetch_offset == 0 && fetch_len == 0)
+		window = want;
+	if (!contains(&window, &want))
+		return err_note(-EINVAL, "cache: bytes wanted of %s are outside of those to fetch",
+				key);
+	if (len == 0)
+		return 0;
+	err = view_all(c, key, &want, &window, ret);
+	if (err < 0)
+		cache_view_release(ret);
+	return err;
+}
+
+int cache_read(struct cache *c, const char *key, uint64_t offset, size_t len, void *dst,
+	       uint64_t fetch_offset, uint64_t fetch_len)
+{
+	struct cache_view view;
+	const void *bytes;
+	int err = cache_view(c, key, offset, len, fetch_offset, fetch_len, &view);
+
+	if (err < 0 || len == 0)
+		return err;
+	bytes = cache_view_bytes(&view, offset, len, dst);
+	if (bytes != dst)
+		memcpy(dst, bytes, len);
+	cache_view_release(&view);
+	return 0;
+}
+
+uint64_t cache_held(struct cache *c, const char *key, uint64_t offset, uint64_t len)
+{
+	struct span range = { offset, len };
+
+	/* What one has the other often has as well. */
+	return max_u64(memory_held(c->memory, key, &range), disk_held(c->disk, key, &range));
+}
+
+bool cache_has(struct cache *c, const char *key, uint64_t offset, size_t len)
+{
+	return covers(c, key, &(struct span){ offset, len }) == len;
 }
 
 struct prefetch {
@@ -309,8 +359,20 @@ void cache_prefetch(struct cache *c, const char *key, uint64_t offset, size_t le
 void cache_insert(struct cache *c, const char *key, uint64_t offset, const void *data, size_t len,
 		  bool disk_only)
 {
-	if (!disk_only)
-		memory_insert(c->memory, key, offset, data, len);
+	struct span left = { offset, disk_only ? 0 : len };
+	const uint8_t *from = data;
+
+	while (left.len > 0) {
+		uint64_t n = piece_part(&left);
+		struct blob *b = blob_copy(left.offset, from, n);
+
+		if (b)
+			memory_insert(c->memory, key, b);
+		blob_put(b);
+		from += n;
+		left.offset += n;
+		left.len -= n;
+	}
 	disk_write(c->disk, key, offset, data, len);
 }
 

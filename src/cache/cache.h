@@ -3,10 +3,11 @@
  * cache: pieces of immutable objects, in memory and on local disk. Never the only copy of anything.
  *
  * A piece is a byte range [offset, offset+len) of the object named by a store key. Objects never
- * change under a key, so pieces never go stale. The memory tier is an LRU of pieces; the disk tier
- * keeps one sparse file per object and a list of the ranges it holds, evicts whole objects by LRU,
- * survives restarts, and may be deleted or corrupted at any time: every range carries a checksum
- * (XXH3-64), and a bad, missing or unwritable file costs a fetch, never an error or wrong bytes.
+ * change under a key, so pieces never go stale. The memory tier is an LRU of what was fetched; the
+ * disk tier keeps one sparse file per object and a list of the ranges it holds, evicts whole
+ * objects by LRU, survives restarts, and may be deleted or corrupted at any time: every range
+ * carries a checksum (XXH3-64), and a bad, missing or unwritable file costs a fetch, never an error
+ * or wrong bytes.
  *
  * All calls may be made from any thread. cache_read waits for the network on a miss and must not be
  * called under a lock that others need; the others never touch the network. No internal lock is
@@ -20,15 +21,16 @@
 struct cache;
 
 struct cache_config {
-	struct store *store;	 /* where misses are fetched; the cache takes a reference */
-	const char *dir;	 /* NULL: memory only. Made 0700 if missing; must be ours and not a link */
-	struct uuid fs;		 /* names the subfolder, so that filesystems can share a dir */
+	struct store *store; /* where misses are fetched; the cache takes a reference */
+	const char *dir; /* NULL: memory only. Made 0700 if missing; must be ours and not a link */
+	struct uuid fs;	 /* names the subfolder, so that filesystems can share a dir */
 	uint64_t disk_bytes;	 /* cap of the disk tier for this filesystem */
 	uint64_t min_free_bytes; /* leave this much of the disk free (default 1 GiB) */
 	uint64_t mem_bytes;	 /* cap of the memory tier */
-	unsigned max_inflight;	 /* fetches at once (default 16) */
+	unsigned max_inflight;	 /* fetches at once (default 24) */
 	struct clock *clock;	 /* NULL: the system's */
-	struct notifier notifier; /* told once when the disk tier has to be bypassed, and when it is back */
+	struct notifier
+		notifier; /* told once when the disk tier has to be bypassed, and when it is back */
 };
 
 struct cache_stats {
@@ -37,29 +39,59 @@ struct cache_stats {
 	uint64_t corrupt, evicted_objects, bypassed;
 };
 
-/* -EACCES/-ENOTDIR/-EPERM with a note naming the folder and what is wrong with it (not ours, group or
- * world writable, a link, not writable). An exclusive lock on the subfolder keeps a second process
- * off it: that one runs with memory only (notified), it is no error. */
+/* -EACCES/-ENOTDIR/-EPERM with a note naming the folder and what is wrong with it (not ours, group
+ * or world writable, a link, not writable). An exclusive lock on the subfolder keeps a second
+ * process off it: that one runs with memory only (notified), it is no error. */
 int cache_open(const struct cache_config *config, struct cache **ret);
-/* What cache_open would refuse dir for, said before anything else is begun. Makes it if missing. NULL is
- * fine. */
+/* What cache_open would refuse dir for, said before anything else is begun. Makes it if missing.
+ * NULL is fine. */
 int cache_check_dir(const char *dir);
 /* Waits for prefetches under way; leaves the disk tier for the next start. NULL is fine. */
 void cache_close(struct cache *c);
 
 /*
  * Reads exactly len bytes at offset into dst. What is missing is fetched with one ranged GET of
- * [fetch_offset, fetch_offset + fetch_len), which must contain the range asked (0, 0: just the range);
- * one fetch per range at a time, others wait for it. Objects end before the window's end: fine as long
- * as the range asked is whole. -L3_CORRUPT if the object is too short, else errors of store_get.
+ * [fetch_offset, fetch_offset + fetch_len), which must contain the range asked (0, 0: just the
+ * range); one fetch per range at a time, others wait for it. Objects end before the window's end:
+ * fine as long as the range asked is whole. -L3_CORRUPT if the object is too short, else errors of
+ * store_get.
  */
 int cache_read(struct cache *c, const char *key, uint64_t offset, size_t len, void *dst,
 	       uint64_t fetch_offset, uint64_t fetch_len);
+/*
+ * The same without a copy: the bytes where they lie, which stay there until the view is released,
+ * whatever becomes of the cache. Nothing to release after an error.
+ */
+struct cache_chunk {
+	struct blob *blob; /* what holds them; NULL: the view's owner does */
+	const uint8_t *bytes;
+	uint64_t at; /* in the object */
+	size_t len;
+};
+struct cache_view { /* its chunks, side by side; private */
+	struct cache_chunk few[4];
+	struct cache_chunk *more; /* NULL: the few are all */
+	size_t count, cap;
+	bool failed; /* no memory for a chunk */
+};
+int cache_view(struct cache *c, const char *key, uint64_t offset, size_t len, uint64_t fetch_offset,
+	       uint64_t fetch_len, struct cache_view *ret);
+void cache_view_release(struct cache_view *v);
+/* [offset, offset + len) of the object, which the view must have: in place if they lie together,
+ * else put together in scratch. */
+const void *cache_view_bytes(const struct cache_view *v, uint64_t offset, size_t len,
+			     void *scratch);
+/* A view of bytes that the caller keeps; needs no release. */
+void cache_view_of(struct cache_view *v, uint64_t offset, const void *bytes, size_t len);
+
+/* How many bytes of the range would not need the network now. */
+uint64_t cache_held(struct cache *c, const char *key, uint64_t offset, uint64_t len);
 /* True if cache_read would not need the network now. */
 bool cache_has(struct cache *c, const char *key, uint64_t offset, size_t len);
 /* Fetches in the background unless present or under way; drops the request when busy. */
 void cache_prefetch(struct cache *c, const char *key, uint64_t offset, size_t len);
-/* Remembers bytes that we produced (write-through). Copies. disk_only: do not take memory for it. */
+/* Remembers bytes that we produced (write-through). Copies. disk_only: do not take memory for it.
+ */
 void cache_insert(struct cache *c, const char *key, uint64_t offset, const void *data, size_t len,
 		  bool disk_only);
 /* The range turned out wrong for its reader: forget it so that the next read fetches it again. */

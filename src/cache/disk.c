@@ -172,7 +172,7 @@ struct reading {
 	struct memory *promote;
 	int fd;
 	struct span left; /* of what is wanted */
-	uint8_t *dst;	  /* where left begins */
+	struct cache_view *view;
 };
 
 /* Pieces that cover what is left from its start on. */
@@ -230,15 +230,15 @@ static bool open_data(struct reading *r)
 }
 
 /* Reads and checks a piece. */
-static bool fetch_piece(struct reading *r, const struct disk_piece *p, uint8_t *out)
+static bool fetch_piece(struct reading *r, const struct disk_piece *p, struct blob *b)
 {
 	uint64_t done = 0;
 
-	if (!open_data(r))
+	if (!open_data(r) || b->bytes.cap < p->at.len)
 		return false;
 	while (done < p->at.len) {
-		ssize_t n =
-			pread(r->fd, out + done, p->at.len - done, (off_t)(p->at.offset + done));
+		ssize_t n = pread(r->fd, b->bytes.data + done, p->at.len - done,
+				  (off_t)(p->at.offset + done));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -250,7 +250,8 @@ static bool fetch_piece(struct reading *r, const struct disk_piece *p, uint8_t *
 			break;
 		done += (uint64_t)n;
 	}
-	if (done == p->at.len && XXH3_64bits(out, done) == p->sum)
+	b->bytes.len = done;
+	if (done == p->at.len && XXH3_64bits(b->bytes.data, done) == p->sum)
 		return true;
 	drop_piece(r->d, r->o, p);
 	return false;
@@ -259,20 +260,19 @@ static bool fetch_piece(struct reading *r, const struct disk_piece *p, uint8_t *
 /* Hands over the part of the piece that is wanted. */
 static bool deliver(struct reading *r, const struct disk_piece *p)
 {
-	uint64_t skip = r->left.offset - p->at.offset;
-	uint64_t len = min_u64(p->at.len - skip, r->left.len);
-	bool whole = len == p->at.len;
-	uint8_t *part CLEANUP(free_ptr) = whole ? NULL : malloc(p->at.len);
-	uint8_t *bytes = whole ? r->dst : part;
+	uint64_t len = min_u64(span_end(&p->at), span_end(&r->left)) - r->left.offset;
+	struct blob *b = blob_new(p->at.offset, p->at.len);
+	bool ok = b && fetch_piece(r, p, b);
 
-	if (!bytes || !fetch_piece(r, p, bytes))
+	if (ok) {
+		memory_insert(r->promote, r->key, b);
+		ok = view_add(r->view, b, r->left.offset, len) >= 0;
+	}
+	blob_put(b);
+	if (!ok)
 		return false;
-	if (!whole)
-		memcpy(r->dst, part + skip, len);
-	memory_insert(r->promote, r->key, p->at.offset, bytes, p->at.len);
 	r->left.offset += len;
 	r->left.len -= len;
-	r->dst += len;
 	return true;
 }
 
@@ -306,11 +306,11 @@ static void read_pieces(struct reading *r)
 	} while (n == BATCH);
 }
 
-uint64_t disk_copy(struct disk *d, const char *key, const struct span *want, uint8_t *dst,
-		   struct memory *promote)
+uint64_t disk_view(struct disk *d, const char *key, const struct span *want,
+		   struct cache_view *view, struct memory *promote)
 {
 	struct reading r = {
-		.d = d, .key = key, .promote = promote, .fd = -1, .left = *want, .dst = dst
+		.d = d, .key = key, .promote = promote, .fd = -1, .left = *want, .view = view
 	};
 
 	if (!d)
@@ -349,6 +349,27 @@ uint64_t disk_covers(struct disk *d, const char *key, const struct span *want)
 		object_put(d, o);
 	pthread_mutex_unlock(&d->lock);
 	return min_u64(pos, end) - want->offset;
+}
+
+uint64_t disk_held(struct disk *d, const char *key, const struct span *range)
+{
+	uint64_t end = span_end(range), held = 0;
+	struct disk_object *o;
+
+	if (!d)
+		return 0;
+	pthread_mutex_lock(&d->lock);
+	o = object_enter(d, key, false);
+	for (size_t i = o ? pieces_find(&o->pieces, range->offset) : 0;
+	     o && i < o->pieces.count && o->pieces.pieces[i].at.offset < end; i++) {
+		const struct span *at = &o->pieces.pieces[i].at;
+
+		held += min_u64(span_end(at), end) - max_u64(at->offset, range->offset);
+	}
+	if (o)
+		object_put(d, o);
+	pthread_mutex_unlock(&d->lock);
+	return held;
 }
 
 /* ---- writing ---- */

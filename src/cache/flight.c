@@ -7,14 +7,6 @@
 #include <string.h>
 #include <utlist.h>
 
-void blob_put(struct blob *b)
-{
-	if (!b || __atomic_sub_fetch(&b->refs, 1, __ATOMIC_ACQ_REL) > 0)
-		return;
-	buf_release(&b->bytes);
-	free(b);
-}
-
 void flights_init(struct flights *fl)
 {
 	*fl = (struct flights){ .list = NULL };

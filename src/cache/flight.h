@@ -8,15 +8,6 @@
 
 #include "cache/internal.h"
 
-/* What a GET has brought; shared by readers and the disk's writer. */
-struct blob {
-	unsigned refs; /* atomic */
-	uint64_t offset;
-	struct buf bytes;
-};
-
-void blob_put(struct blob *b); /* NULL is fine */
-
 struct flight {
 	char *key;
 	struct span window;

@@ -7,9 +7,14 @@
  *	memory.c  pieces in memory     disk.c   objects on disk: table, LRU, room, pieces
  *	                               index.c  the file that says what a data file holds
  *	                               folder.c the folder: may we use it, its lock, what is in it
+ *	blob.c    bytes with references, views of them
  *
  * A piece never crosses a multiple of PIECE_BYTES of its object, and pieces of one object in one
- *tier do not overlap: what is offered is cut to that.
+ * tier do not overlap: what is offered is cut to that. A piece may be as small as what somebody
+ * wanted.
+ *
+ * Bytes are not copied between the tiers: what a GET or the disk brought is a blob, which the
+ * memory tier, the disk's writer and readers refer to.
  */
 #ifndef LEVELS3_CACHE_INTERNAL_H
 #define LEVELS3_CACHE_INTERNAL_H
@@ -34,17 +39,39 @@ static inline uint64_t piece_part(const struct span *s)
 	return min_u64(s->len, PIECE_BYTES - s->offset % PIECE_BYTES);
 }
 
+/* ---- blob.c */
+
+struct blob {
+	unsigned refs;	  /* atomic */
+	uint64_t offset;  /* in the object */
+	struct buf bytes; /* constant once others refer to it */
+};
+
+/* Empty, with room for len bytes (or as much as is sensible before they come). NULL: no memory. */
+struct blob *blob_new(uint64_t offset, uint64_t len);
+struct blob *blob_copy(uint64_t offset, const uint8_t *data, uint64_t len);
+void blob_shrink(struct blob *b); /* gives back much room that was not needed */
+struct blob *blob_get(struct blob *b);
+void blob_put(struct blob *b); /* NULL is fine */
+
+void view_init(struct cache_view *v);
+/* Bytes [offset, offset + len) of the blob come next. -ENOMEM, and the view has failed. */
+int view_add(struct cache_view *v, struct blob *b, uint64_t offset, uint64_t len);
+
 /* ---- memory.c: an LRU of pieces. Any thread; no I/O. */
 
 struct memory;
 
 int memory_new(uint64_t limit_bytes, struct memory **ret);
 void memory_free(struct memory *m); /* NULL is fine */
-/* Copies what is there from the range's start on without a gap; the number of bytes. */
-uint64_t memory_copy(struct memory *m, const char *key, const struct span *want, uint8_t *dst);
+/* Adds what is there from the range's start on without a gap; the number of bytes. */
+uint64_t memory_view(struct memory *m, const char *key, const struct span *want,
+		     struct cache_view *view);
 uint64_t memory_covers(struct memory *m, const char *key, const struct span *want);
-void memory_insert(struct memory *m, const char *key, uint64_t offset, const uint8_t *data,
-		   uint64_t len);
+/* Bytes of the range that are there, with gaps or without. */
+uint64_t memory_held(struct memory *m, const char *key, const struct span *range);
+/* Takes a reference. */
+void memory_insert(struct memory *m, const char *key, struct blob *b);
 void memory_drop(struct memory *m, const char *key, const struct span *range);
 void memory_forget(struct memory *m, const char *key);
 uint64_t memory_bytes(struct memory *m);
@@ -59,10 +86,11 @@ struct disk;
 int disk_check(const char *dir);
 int disk_open(const struct cache_config *config, struct cache_stats *stats, struct disk **ret);
 void disk_close(struct disk *d);
-/* As memory_copy. Whole pieces that had to be read are offered to promote. */
-uint64_t disk_copy(struct disk *d, const char *key, const struct span *want, uint8_t *dst,
-		   struct memory *promote);
+/* As memory_view. Whole pieces that had to be read are offered to promote. */
+uint64_t disk_view(struct disk *d, const char *key, const struct span *want,
+		   struct cache_view *view, struct memory *promote);
 uint64_t disk_covers(struct disk *d, const char *key, const struct span *want);
+uint64_t disk_held(struct disk *d, const char *key, const struct span *range);
 void disk_write(struct disk *d, const char *key, uint64_t offset, const uint8_t *data,
 		uint64_t len);
 void disk_forget(struct disk *d, const char *key);

@@ -2,7 +2,12 @@
 /*
  * memory: pieces in memory, the least recently used go first.
  *
- * One lock for the table and the order; bytes are copied outside of it, under a reference.
+ * A blob comes as a batch of pieces that refer to it. They leave together when room is needed, for
+ * its memory is only free when none of them is left: what somebody wanted alone came alone, so that
+ * a batch is about as large as the stretch that is read in one go. Where memory is too short for
+ * that, pieces are copied out of large blobs.
+ *
+ * One lock for the table and the order; nobody copies under it.
  */
 #include "cache/internal.h"
 
@@ -12,22 +17,25 @@
 #include <uthash.h>
 #include <utlist.h>
 
-#define BATCH 32
-#define OVERHEAD_BYTES 64 /* of malloc and of the owner's array, about */
+#define OVERHEAD_BYTES 192 /* of malloc, of the blob and of the pieces' array, about */
+#define BATCHES_MIN 8	   /* so many must fit, or smaller ones are made */
+
+struct batch {
+	struct object *owner;
+	struct blob *blob;
+	uint64_t cost_bytes;
+	size_t pieces;
+	struct batch *prev, *next;
+};
 
 struct piece {
-	struct object *owner;
 	struct span at;
-	const uint8_t *data; /* into bytes, from where at begins */
-	uint64_t cost_bytes;
-	unsigned refs; /* atomic; the table has one */
-	struct piece *prev, *next;
-	uint8_t bytes[];
+	struct batch *batch;
 };
 
 struct object {
 	char *key;
-	struct piece **pieces; /* by offset, no overlaps */
+	struct piece *pieces; /* by offset, no overlaps */
 	size_t count, cap;
 	UT_hash_handle hh;
 };
@@ -35,7 +43,7 @@ struct object {
 struct memory {
 	pthread_mutex_t lock;
 	struct object *objects;
-	struct piece *order; /* most recently used first */
+	struct batch *order; /* most recently used first */
 	uint64_t used_bytes, limit_bytes;
 };
 
@@ -51,12 +59,6 @@ int memory_new(uint64_t limit_bytes, struct memory **ret)
 	return 0;
 }
 
-static void piece_put(struct piece *p)
-{
-	if (__atomic_sub_fetch(&p->refs, 1, __ATOMIC_ACQ_REL) == 0)
-		free(p);
-}
-
 /* The first piece that ends after offset. */
 static size_t find(const struct object *o, uint64_t offset)
 {
@@ -65,7 +67,7 @@ static size_t find(const struct object *o, uint64_t offset)
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
 
-		if (span_end(&o->pieces[mid]->at) > offset)
+		if (span_end(&o->pieces[mid].at) > offset)
 			high = mid;
 		else
 			low = mid + 1;
@@ -104,16 +106,23 @@ static struct object *object_make(struct memory *m, const char *key)
 	return o;
 }
 
-/* Takes a piece out of table and order. */
+/* Ends a batch without pieces. */
+static void batch_free(struct memory *m, struct batch *b)
+{
+	DL_DELETE(m->order, b);
+	m->used_bytes -= b->cost_bytes;
+	blob_put(b->blob);
+	free(b);
+}
+
 static void take_out(struct memory *m, struct object *o, size_t at)
 {
-	struct piece *p = o->pieces[at];
+	struct batch *b = o->pieces[at].batch;
 
 	o->count--;
 	memmove(&o->pieces[at], &o->pieces[at + 1], (o->count - at) * sizeof(o->pieces[0]));
-	DL_DELETE(m->order, p);
-	m->used_bytes -= p->cost_bytes;
-	piece_put(p);
+	if (--b->pieces == 0)
+		batch_free(m, b);
 }
 
 static void free_if_empty(struct memory *m, struct object *o)
@@ -122,64 +131,48 @@ static void free_if_empty(struct memory *m, struct object *o)
 		object_free(m, o);
 }
 
+static void evict(struct memory *m, struct batch *b)
+{
+	struct object *o = b->owner;
+	size_t i = find(o, b->blob->offset);
+
+	/* With its last piece it is gone. */
+	for (size_t left = b->pieces; left > 0; left--) {
+		while (o->pieces[i].batch != b)
+			i++;
+		take_out(m, o, i);
+	}
+	free_if_empty(m, o);
+}
+
 static void make_room(struct memory *m)
 {
-	while (m->used_bytes > m->limit_bytes) {
-		struct piece *last = m->order->prev;
-		struct object *o = last->owner;
-
-		take_out(m, o, find(o, last->at.offset));
-		free_if_empty(m, o);
-	}
+	while (m->used_bytes > m->limit_bytes)
+		evict(m, m->order->prev);
 }
 
 /* ---- reading ---- */
 
-/* Up to BATCH pieces that cover the range from its start on; each with a reference. */
-static size_t gather(struct memory *m, const char *key, const struct span *want,
-		     struct piece *found[BATCH])
+uint64_t memory_view(struct memory *m, const char *key, const struct span *want,
+		     struct cache_view *view)
 {
-	uint64_t pos = want->offset;
+	uint64_t pos = want->offset, end = span_end(want);
 	struct object *o;
-	size_t n = 0;
 
 	pthread_mutex_lock(&m->lock);
 	o = object_find(m, key);
-	for (size_t i = o ? find(o, pos) : 0; o && i < o->count && n < BATCH; i++) {
-		struct piece *p = o->pieces[i];
+	for (size_t i = o ? find(o, pos) : 0; o && i < o->count && pos < end; i++) {
+		const struct piece *p = &o->pieces[i];
+		uint64_t upto = min_u64(span_end(&p->at), end);
 
-		if (p->at.offset > pos || pos >= span_end(want))
+		if (p->at.offset > pos || view_add(view, p->batch->blob, pos, upto - pos) < 0)
 			break;
-		__atomic_add_fetch(&p->refs, 1, __ATOMIC_RELAXED);
-		DL_DELETE(m->order, p);
-		DL_PREPEND(m->order, p);
-		found[n++] = p;
-		pos = span_end(&p->at);
+		DL_DELETE(m->order, p->batch);
+		DL_PREPEND(m->order, p->batch);
+		pos = upto;
 	}
 	pthread_mutex_unlock(&m->lock);
-	return n;
-}
-
-uint64_t memory_copy(struct memory *m, const char *key, const struct span *want, uint8_t *dst)
-{
-	struct piece *found[BATCH];
-	struct span left = *want;
-	size_t n;
-
-	do {
-		n = left.len > 0 ? gather(m, key, &left, found) : 0;
-		for (size_t i = 0; i < n; i++) {
-			struct piece *p = found[i];
-			uint64_t skip = left.offset - p->at.offset;
-			uint64_t len = min_u64(p->at.len - skip, left.len);
-
-			memcpy(dst + (left.offset - want->offset), p->data + skip, len);
-			left.offset += len;
-			left.len -= len;
-			piece_put(p);
-		}
-	} while (n == BATCH);
-	return want->len - left.len;
+	return pos - want->offset;
 }
 
 uint64_t memory_covers(struct memory *m, const char *key, const struct span *want)
@@ -190,112 +183,146 @@ uint64_t memory_covers(struct memory *m, const char *key, const struct span *wan
 	pthread_mutex_lock(&m->lock);
 	o = object_find(m, key);
 	for (size_t i = o ? find(o, pos) : 0; o && i < o->count && pos < end; i++) {
-		if (o->pieces[i]->at.offset > pos)
+		if (o->pieces[i].at.offset > pos)
 			break;
-		pos = span_end(&o->pieces[i]->at);
+		pos = span_end(&o->pieces[i].at);
 	}
 	pthread_mutex_unlock(&m->lock);
 	return min_u64(pos, end) - want->offset;
 }
 
-/* ---- inserting ---- */
-
-static struct piece *piece_make(uint64_t offset, const uint8_t *data, uint64_t len)
+uint64_t memory_held(struct memory *m, const char *key, const struct span *range)
 {
-	struct piece *p = malloc(sizeof(*p) + len);
+	uint64_t end = span_end(range), held = 0;
+	struct object *o;
 
-	if (!p)
-		return NULL;
-	*p = (struct piece){ .at = { offset, len },
-			     .data = p->bytes,
-			     .cost_bytes = sizeof(*p) + len + OVERHEAD_BYTES,
-			     .refs = 1 };
-	memcpy(p->bytes, data, len);
-	return p;
+	pthread_mutex_lock(&m->lock);
+	o = object_find(m, key);
+	for (size_t i = o ? find(o, range->offset) : 0; o && i < o->count; i++) {
+		const struct span *at = &o->pieces[i].at;
+
+		if (at->offset >= end)
+			break;
+		held += min_u64(span_end(at), end) - max_u64(at->offset, range->offset);
+	}
+	pthread_mutex_unlock(&m->lock);
+	return held;
 }
+
+/* ---- inserting ---- */
 
 /* Cuts off what neighbours have already; what they have in the middle makes way. False: nothing
  * left. */
-static bool fit(struct memory *m, struct object *o, struct piece *p)
+static bool fit(struct memory *m, struct object *o, struct span *at)
 {
-	size_t i = find(o, p->at.offset);
+	size_t i = find(o, at->offset);
 
-	if (i < o->count && o->pieces[i]->at.offset <= p->at.offset) {
-		uint64_t cut = span_end(&o->pieces[i]->at) - p->at.offset;
+	if (i < o->count && o->pieces[i].at.offset <= at->offset) {
+		uint64_t cut = span_end(&o->pieces[i].at) - at->offset;
 
-		if (cut >= p->at.len)
+		if (cut >= at->len)
 			return false;
-		p->at.offset += cut;
-		p->at.len -= cut;
-		p->data += cut;
+		at->offset += cut;
+		at->len -= cut;
 		i++;
 	}
-	while (i < o->count && span_end(&o->pieces[i]->at) <= span_end(&p->at))
+	while (i < o->count && span_end(&o->pieces[i].at) <= span_end(at))
 		take_out(m, o, i);
-	if (i < o->count && o->pieces[i]->at.offset < span_end(&p->at))
-		p->at.len = o->pieces[i]->at.offset - p->at.offset;
-	return p->at.len > 0;
+	if (i < o->count && o->pieces[i].at.offset < span_end(at))
+		at->len = o->pieces[i].at.offset - at->offset;
+	return at->len > 0;
 }
 
-static bool add(struct memory *m, struct object *o, struct piece *p)
+static bool add(struct object *o, const struct span *at, struct batch *b)
 {
-	size_t at;
+	size_t i;
 
 	if (o->count == o->cap) {
 		size_t cap = o->cap ? 2 * o->cap : 4;
-		struct piece **pieces = realloc(o->pieces, cap * sizeof(pieces[0]));
+		struct piece *pieces = realloc(o->pieces, cap * sizeof(pieces[0]));
 
 		if (!pieces)
 			return false;
 		o->pieces = pieces;
 		o->cap = cap;
 	}
-	at = find(o, p->at.offset);
-	memmove(&o->pieces[at + 1], &o->pieces[at], (o->count - at) * sizeof(o->pieces[0]));
-	o->pieces[at] = p;
+	i = find(o, at->offset);
+	memmove(&o->pieces[i + 1], &o->pieces[i], (o->count - i) * sizeof(o->pieces[0]));
+	o->pieces[i] = (struct piece){ *at, b };
 	o->count++;
-	p->owner = o;
-	DL_PREPEND(m->order, p);
-	m->used_bytes += p->cost_bytes;
+	b->pieces++;
 	return true;
 }
 
-static void insert_piece(struct memory *m, const char *key, struct piece *p)
+static void add_pieces(struct memory *m, struct object *o, struct batch *b)
 {
-	struct object *o;
-	bool kept = false;
+	struct span left = { b->blob->offset, b->blob->bytes.len };
 
+	while (left.len > 0) {
+		struct span part = { left.offset, piece_part(&left) };
+
+		left.offset += part.len;
+		left.len -= part.len;
+		if (fit(m, o, &part) && !add(o, &part, b))
+			break;
+	}
+}
+
+static void insert_batch(struct memory *m, const char *key, struct blob *blob)
+{
+	struct batch *b = calloc(1, sizeof(*b));
+	struct object *o;
+
+	if (!b)
+		return;
 	pthread_mutex_lock(&m->lock);
 	o = object_find(m, key);
 	if (!o)
 		o = object_make(m, key);
+	*b = (struct batch){ .owner = o,
+			     .blob = blob_get(blob),
+			     .cost_bytes = sizeof(*b) + blob->bytes.cap + OVERHEAD_BYTES,
+			     .pieces = 1 }; /* as long as pieces come and go */
+	m->used_bytes += b->cost_bytes;
+	DL_PREPEND(m->order, b);
 	if (o)
-		kept = fit(m, o, p) && add(m, o, p);
+		add_pieces(m, o, b);
+	if (--b->pieces == 0)
+		batch_free(m, b);
 	if (o)
 		free_if_empty(m, o);
 	make_room(m);
 	pthread_mutex_unlock(&m->lock);
-	if (!kept)
-		piece_put(p);
 }
 
-void memory_insert(struct memory *m, const char *key, uint64_t offset, const uint8_t *data,
-		   uint64_t len)
+static void insert_pieces(struct memory *m, const char *key, const struct blob *blob)
 {
-	struct span left = { offset, len };
+	struct span left = { blob->offset, blob->bytes.len };
 
 	while (left.len > 0) {
-		struct span part = { left.offset, piece_part(&left) };
-		struct piece *p = NULL;
+		uint64_t n = piece_part(&left);
+		struct blob *b = NULL;
 
-		if (part.len <= m->limit_bytes && memory_covers(m, key, &part) < part.len)
-			p = piece_make(part.offset, data, part.len);
-		if (p)
-			insert_piece(m, key, p);
-		data += part.len;
-		left.offset += part.len;
-		left.len -= part.len;
+		if (n <= m->limit_bytes)
+			b = blob_copy(left.offset, blob->bytes.data + (left.offset - blob->offset),
+				      n);
+		if (b)
+			insert_batch(m, key, b);
+		blob_put(b);
+		left.offset += n;
+		left.len -= n;
 	}
+}
+
+void memory_insert(struct memory *m, const char *key, struct blob *b)
+{
+	if (b->bytes.len == 0 || b->bytes.failed)
+		return;
+	if (b->bytes.len <= PIECE_BYTES ? b->bytes.len <= m->limit_bytes
+					: b->bytes.cap <= m->limit_bytes / BATCHES_MIN)
+		insert_batch(m, key, b);
+	else
+		insert_pieces(m, key, b);
 }
 
 /* ---- dropping ---- */
@@ -307,7 +334,7 @@ void memory_drop(struct memory *m, const char *key, const struct span *range)
 		struct object *o = object_find(m, key);
 		size_t i = o ? find(o, range->offset) : 0;
 
-		if (!o || i == o->count || o->pieces[i]->at.offset >= span_end(range))
+		if (!o || i == o->count || o->pieces[i].at.offset >= span_end(range))
 			break;
 		take_out(m, o, i);
 		free_if_empty(m, o);

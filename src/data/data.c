@@ -13,7 +13,7 @@ static int check_config(const struct data_config *c)
 		return err_note(-EOVERFLOW, "epoch %llu", (unsigned long long)c->epoch);
 	if (c->epoch == 0)
 		return 0;
-	if (c->segment_bytes < SEGMENT_HEAD_BYTES + DATA_EXTENT_MAX ||
+	if (c->segment_bytes < SEGMENT_HEAD_BYTES + DATA_STORED_MAX ||
 	    c->segment_bytes > SEGMENT_MAX_BYTES)
 		return err_note(-L3_BAD_OPTION,
 				"segment size %llu is not within 129 KiB and 256 MiB",

@@ -91,6 +91,11 @@ void data_entry_put(struct buf *index, uint64_t ino, uint64_t file_offset,
 	buf_u64(index, ref->sum);
 }
 
+void data_entry_set_sum(struct buf *index, uint32_t n, uint64_t sum)
+{
+	put_u64(index->data + (size_t)n * SEGMENT_ENTRY_BYTES + SEGMENT_ENTRY_BYTES - 8, sum);
+}
+
 void data_footer_put(struct buf *index, uint64_t segment, uint64_t index_offset, uint32_t count)
 {
 	uint8_t footer[SEGMENT_FOOTER_BYTES];
@@ -160,15 +165,27 @@ int data_index_get(const uint8_t *index, const struct segment_footer *footer, ui
 	return rd_done(&r);
 }
 
+/* Each extent has one form only: readers need not be ready for more than writers do. */
+static bool is_stored_so(const struct data_ref *ref)
+{
+	switch (ref->codec) {
+	case DATA_RAW:
+		return ref->raw_bytes <= DATA_BLOCK_BYTES && ref->stored_bytes == ref->raw_bytes;
+	case DATA_LZ4:
+		return ref->stored_bytes < ref->raw_bytes;
+	case DATA_BLOCKS:
+		return ref->raw_bytes > DATA_BLOCK_BYTES &&
+		       ref->stored_bytes == data_blocks_stored(ref->raw_bytes);
+	default:
+		return false;
+	}
+}
+
 int data_ref_check(const struct data_ref *ref)
 {
-	bool sizes = ref->raw_bytes > 0 && ref->raw_bytes <= DATA_EXTENT_MAX &&
-		     ref->stored_bytes > 0 && ref->offset >= SEGMENT_HEAD_BYTES &&
-		     (uint64_t)ref->offset + ref->stored_bytes <= SEGMENT_MAX_BYTES;
-
-	if (sizes && ref->codec == DATA_RAW && ref->stored_bytes == ref->raw_bytes)
-		return 0;
-	if (sizes && ref->codec == DATA_LZ4 && ref->stored_bytes < ref->raw_bytes)
+	if (ref->raw_bytes > 0 && ref->raw_bytes <= DATA_EXTENT_MAX && ref->stored_bytes > 0 &&
+	    ref->offset >= SEGMENT_HEAD_BYTES &&
+	    (uint64_t)ref->offset + ref->stored_bytes <= SEGMENT_MAX_BYTES && is_stored_so(ref))
 		return 0;
 	return corrupt(ref->segment, "impossible reference to an extent");
 }
@@ -181,24 +198,34 @@ const void *data_extent_pack(bool compress, const void *raw, size_t raw_bytes, u
 			     struct data_ref *ref)
 {
 	size_t worth = raw_bytes - raw_bytes / 16;
-	const void *stored = raw;
 	int got = 0;
 
 	if (compress && raw_bytes >= COMPRESS_FROM_BYTES)
 		got = LZ4_compress_default(raw, (char *)scratch, (int)raw_bytes, (int)worth);
 	ref->raw_bytes = (uint32_t)raw_bytes;
-	ref->stored_bytes = (uint32_t)raw_bytes;
-	ref->codec = DATA_RAW;
 	if (got > 0) {
 		ref->stored_bytes = (uint32_t)got;
 		ref->codec = DATA_LZ4;
-		stored = scratch;
+		return scratch;
 	}
-	ref->sum = XXH3_64bits(stored, ref->stored_bytes);
-	return stored;
+	ref->codec = raw_bytes > DATA_BLOCK_BYTES ? DATA_BLOCKS : DATA_RAW;
+	ref->stored_bytes = (uint32_t)raw_bytes;
+	if (ref->codec == DATA_BLOCKS)
+		ref->stored_bytes = data_blocks_stored((uint32_t)raw_bytes);
+	return raw;
 }
 
-static int extent_corrupt(const struct data_ref *ref, const char *what)
+void data_extent_seal(const void *packed, uint8_t *out, struct data_ref *ref)
+{
+	if (ref->codec == DATA_BLOCKS) {
+		data_blocks_seal(packed, out, ref);
+		return;
+	}
+	ref->sum = XXH3_64bits(packed, ref->stored_bytes);
+	memcpy(out, packed, ref->stored_bytes);
+}
+
+int data_extent_corrupt(const struct data_ref *ref, const char *what)
 {
 	char key[DATA_KEY_MAX];
 
@@ -210,7 +237,7 @@ static int extent_corrupt(const struct data_ref *ref, const char *what)
 int data_extent_verify(const struct data_ref *ref, const uint8_t *stored)
 {
 	if (XXH3_64bits(stored, ref->stored_bytes) != ref->sum)
-		return extent_corrupt(ref, "wrong checksum");
+		return data_extent_corrupt(ref, "wrong checksum");
 	return 0;
 }
 
@@ -225,6 +252,6 @@ int data_extent_unpack(const struct data_ref *ref, const uint8_t *stored, uint8_
 	got = LZ4_decompress_safe((const char *)stored, (char *)raw, (int)ref->stored_bytes,
 				  (int)ref->raw_bytes);
 	if (got != (int)ref->raw_bytes)
-		return extent_corrupt(ref, "does not decompress");
+		return data_extent_corrupt(ref, "does not decompress");
 	return 0;
 }

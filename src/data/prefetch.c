@@ -13,11 +13,6 @@
  */
 #define GRID_BYTES (2 * MIB)
 
-static int order(const void *a, const void *b)
-{
-	return data_ref_order(a, b);
-}
-
 static bool is_wanted(struct data *d, const struct data_ref *ref)
 {
 	struct segment *seg;
@@ -38,13 +33,13 @@ static void fetch(struct data *d, const struct run *run)
 {
 	char key[DATA_KEY_MAX];
 
-	data_key(run->segment, key);
-	cache_prefetch(d->config.cache, key, run->start, run->end - run->start);
+	data_key(run->at.segment, key);
+	cache_prefetch(d->config.cache, key, run->at.start, run->at.end - run->at.start);
 }
 
 void data_prefetch(struct data *d, const struct data_ref *refs, size_t count)
 {
-	struct data_ref *wanted CLEANUP(free_ptr) = count ? calloc(count, sizeof(*wanted)) : NULL;
+	struct stretch *wanted CLEANUP(free_ptr) = count ? calloc(count, sizeof(*wanted)) : NULL;
 	struct run run;
 	size_t n = 0;
 
@@ -52,14 +47,14 @@ void data_prefetch(struct data *d, const struct data_ref *refs, size_t count)
 		return;
 	for (size_t i = 0; i < count; i++) {
 		if (is_wanted(d, &refs[i]))
-			wanted[n++] = refs[i];
+			wanted[n++] = data_stretch_of(&refs[i]);
 	}
 	if (n == 0)
 		return;
-	qsort(wanted, n, sizeof(*wanted), order);
+	qsort(wanted, n, sizeof(*wanted), data_stretch_order);
 	data_run_begin(&run, &wanted[0], 0);
 	for (size_t i = 1; i < n; i++) {
-		if (wanted[i].offset / GRID_BYTES == run.start / GRID_BYTES &&
+		if (wanted[i].start / GRID_BYTES == run.at.start / GRID_BYTES &&
 		    data_run_extend(&run, &wanted[i], RUN_MAX_BYTES))
 			continue;
 		fetch(d, &run);

@@ -2,13 +2,12 @@
 /*
  * read: pieces of extents, from memory or through the cache.
  *
- *	data_read ── near: segment in memory, hot extent ─────────────── copy
- *	    └─────── far: sort, join neighbours to runs ── run_read (parallel) ── cache_read
+ *	data_read ── near: segment in memory, hot extent ─────────────── verify, unpack, copy
+ *	    └─────── far: sort, join neighbours to runs ── run_read (parallel) ── cache_view
  *	                                                       └── verify, unpack, copy ──┘
  *
- * Nothing is copied to a reader before the checksum of its extent was right, but for whole raw
- * extents: those are fetched to where they are wanted and checked there, and the read fails if
- * they are wrong.
+ * Bytes are checked and copied to the reader from where the cache has them. Nothing is copied
+ * before its checksum was right: that of the extent, or of the block.
  */
 #include "data/segment.h"
 
@@ -20,8 +19,11 @@
 /* Most reads have few pieces: no allocation for them. */
 #define SMALL_COUNT 32
 #define NOTE_BYTES 256
-/* A lone small extent brings its neighbourhood along: files written together are read together. */
-#define WINDOW_BYTES (128 * KIB)
+
+struct want {
+	struct stretch at; /* what the piece takes of the object */
+	const struct data_piece *piece;
+};
 
 static bool is_whole(const struct data_piece *p)
 {
@@ -40,7 +42,16 @@ static int check_piece(const struct data_piece *p)
 	return 0;
 }
 
-/* Part of a verified extent; its other parts are likely to be wanted next. */
+static struct want want_of(const struct data_piece *p, enum data_reach reach)
+{
+	struct want w = { data_stretch_of(&p->ref), p };
+
+	if (p->ref.codec == DATA_BLOCKS && reach == DATA_EXACT)
+		data_blocks_range(&p->ref, p->raw_offset, p->len, &w.at.start, &w.at.end);
+	return w;
+}
+
+/* Part of an extent that had to be decompressed: its other parts are likely to be wanted next. */
 static int unpack_part(struct data *d, const struct data_piece *p, const uint8_t *stored)
 {
 	struct hot_extent *e = data_hot_new(&p->ref);
@@ -58,37 +69,53 @@ static int unpack_part(struct data *d, const struct data_piece *p, const uint8_t
 	return 0;
 }
 
-static int deliver(struct data *d, const struct data_piece *p, const uint8_t *stored, bool keep)
+/* Raw and LZ4: all stored bytes are needed at once. */
+static int deliver_extent(struct data *d, const struct data_piece *p, const struct cache_view *view)
 {
+	uint8_t scratch[DATA_EXTENT_MAX];
+	const uint8_t *stored = cache_view_bytes(view, p->ref.offset, p->ref.stored_bytes, scratch);
 	int err = data_extent_verify(&p->ref, stored);
 
 	if (err < 0)
 		return err;
-	if (p->ref.codec == DATA_RAW && (is_whole(p) || !keep)) {
-		if (p->dst != stored)
-			memcpy(p->dst, stored + p->raw_offset, p->len);
-		return 0;
-	}
 	if (is_whole(p))
 		return data_extent_unpack(&p->ref, stored, p->dst);
-	return unpack_part(d, p, stored);
+	if (p->ref.codec == DATA_LZ4)
+		return unpack_part(d, p, stored);
+	memcpy(p->dst, stored + p->raw_offset, p->len);
+	return 0;
+}
+
+static bool is_hot(struct data *d, const struct data_piece *p)
+{
+	return p->ref.codec == DATA_LZ4 && !is_whole(p) &&
+	       data_hot_copy(&d->hot, &p->ref, p->raw_offset, p->len, p->dst);
+}
+
+static int deliver(struct data *d, const struct data_piece *p, const struct cache_view *view)
+{
+	if (p->ref.codec == DATA_BLOCKS)
+		return data_blocks_open(&p->ref, p->raw_offset, p->len, view, p->dst);
+	return is_hot(d, p) ? 0 : deliver_extent(d, p, view);
 }
 
 /* 1: done; 0: it has to come from the store. */
 static int read_near(struct data *d, const struct data_piece *p)
 {
 	uint64_t end = (uint64_t)p->ref.offset + p->ref.stored_bytes;
+	struct cache_view view;
 	struct segment *seg;
 	uint32_t len;
 	int err;
 
-	if (!is_whole(p) && data_hot_copy(&d->hot, &p->ref, p->raw_offset, p->len, p->dst))
+	if (is_hot(d, p))
 		return 1;
 	seg = data_seg_get(d, p->ref.segment, &len);
 	if (!seg)
 		return 0;
 	if (end <= len) {
-		err = deliver(d, p, seg->bytes + p->ref.offset, false);
+		cache_view_of(&view, 0, seg->bytes, len);
+		err = deliver(d, p, &view);
 		err = err < 0 ? err : 1;
 	} else if (seg->recovered) {
 		err = 0; /* past what slots carried: the old writer stored it */
@@ -99,79 +126,93 @@ static int read_near(struct data *d, const struct data_piece *p)
 	return err;
 }
 
-/* All pieces raw and whole, side by side both in the object and in memory. */
-static bool is_direct(const struct data_piece *const *pieces, const struct run *run)
+static int deliver_run(struct data *d, const struct want *wants, const struct run *run,
+		       const struct cache_view *view)
 {
-	const struct data_piece *const *p = pieces + run->first;
+	int err = 0;
 
-	for (size_t i = 0; i < run->count; i++) {
-		if (p[i]->ref.codec != DATA_RAW || !is_whole(p[i]))
-			return false;
-		if (i > 0 && (p[i]->dst != p[i - 1]->dst + p[i - 1]->len ||
-			      p[i]->ref.offset != p[i - 1]->ref.offset + p[i - 1]->len))
-			return false;
-	}
-	return true;
+	for (size_t i = run->first; i < run->first + run->count && err == 0; i++)
+		err = deliver(d, wants[i].piece, view);
+	return err;
 }
 
-static int deliver_run(struct data *d, const struct data_piece *const *pieces,
-		       const struct run *run, const uint8_t *bytes)
-{
-	for (size_t i = run->first; i < run->first + run->count; i++) {
-		const struct data_piece *p = pieces[i];
-		int err;
+/*
+ * How much a miss brings along, within a window of 128 KiB of the object.
+ *
+ * Who goes on from here gets all of it: files written together are read together, and where a
+ * request takes 30 ms, these bytes take two more.
+ *
+ * Who jumps about gets exactly what was asked for: of a large database of which little is looked
+ * at, nothing is fetched in vain. But a request costs as much time as a MiB or two, so a database
+ * or a pack file that is looked at all over must not cost one for each page for ever. Who comes to
+ * a window of which a part is in the cache has come back to it, and is likely to come again: then
+ * it is eight times as much as was wanted so far, around what is wanted now. So the third request
+ * to a window at the latest (of 4 KiB each) brings all of it, for an eighth more bytes than it has;
+ * and one page in 128 KiB costs one page. The cache itself is the memory of this: what it has lost
+ * is wanted no more.
+ */
+#define WINDOW_BYTES (128 * KIB)
+#define WINDOW_GROWTH 8
 
-		/* An extent wanted in several parts was unpacked for the first of them. */
-		if (!is_whole(p) && i > run->first &&
-		    data_hot_copy(&d->hot, &p->ref, p->raw_offset, p->len, p->dst))
-			continue;
-		err = deliver(d, p, bytes + (p->ref.offset - run->start), true);
-		if (err < 0)
-			return err;
-	}
-	return 0;
+static uint64_t window_bytes(struct data *d, const char *key, const struct stretch *at,
+			     enum data_reach reach)
+{
+	uint64_t held, bytes = WINDOW_BYTES;
+
+	if (reach == DATA_AROUND)
+		return WINDOW_BYTES;
+	held = cache_held(d->config.cache, key, at->start - at->start % WINDOW_BYTES, WINDOW_BYTES);
+	while (bytes > held * WINDOW_GROWTH)
+		bytes /= 2;
+	return bytes;
 }
 
-static int fetch(struct data *d, const char *key, const struct run *run, uint8_t *bytes)
+static int view_run(struct data *d, const char *key, const struct run *run, enum data_reach reach,
+		    struct cache_view *ret)
 {
-	uint64_t from = run->start, to = run->end;
+	uint64_t from = run->at.start, to = run->at.end, bytes = WINDOW_BYTES;
 	int err;
 
-	if (to - from < WINDOW_BYTES) {
-		from -= from % WINDOW_BYTES;
-		to += WINDOW_BYTES - 1 - (to - 1) % WINDOW_BYTES;
+	if (to - from < WINDOW_BYTES)
+		bytes = window_bytes(d, key, &run->at, reach);
+	if (to - from < bytes) {
+		from -= from % bytes;
+		to += bytes - 1 - (to - 1) % bytes;
 	}
-	err = cache_read(d->config.cache, key, run->start, run->end - run->start, bytes, from,
-			 to - from);
+	err = cache_view(d->config.cache, key, run->at.start, run->at.end - run->at.start, from,
+			 to - from, ret);
 	if (err == -ENOENT)
 		return err_wrap(-L3_CORRUPT, "%s is missing, but durable state names it", key);
 	return err;
 }
 
-static int run_read(struct data *d, const struct data_piece *const *pieces, const struct run *run)
+static int run_try(struct data *d, const char *key, const struct want *wants, const struct run *run,
+		   enum data_reach reach)
 {
-	uint8_t *heap CLEANUP(free_ptr) = NULL;
-	uint8_t *bytes = pieces[run->first]->dst;
+	struct cache_view view;
+	int err = view_run(d, key, run, reach, &view);
+
+	if (err < 0)
+		return err;
+	err = deliver_run(d, wants, run, &view);
+	cache_view_release(&view);
+	return err;
+}
+
+static int run_read(struct data *d, const struct want *wants, const struct run *run,
+		    enum data_reach reach)
+{
 	char key[DATA_KEY_MAX];
 	int err;
 
-	if (!is_direct(pieces, run)) {
-		bytes = heap = malloc(run->end - run->start);
-		if (!heap)
-			return -ENOMEM;
-	}
-	data_key(run->segment, key);
-	err = fetch(d, key, run, bytes);
-	if (err < 0)
-		return err;
-	err = deliver_run(d, pieces, run, bytes);
+	data_key(run->at.segment, key);
+	err = run_try(d, key, wants, run, reach);
 	if (err != -L3_CORRUPT)
 		return err;
 	/* A copy damaged on the way or in the cache says nothing about the object. */
 	log_debug("%s, fetching it again", err_last_note());
-	cache_distrust(d->config.cache, key, run->start, run->end - run->start);
-	err = fetch(d, key, run, bytes);
-	return err < 0 ? err : deliver_run(d, pieces, run, bytes);
+	cache_distrust(d->config.cache, key, run->at.start, run->at.end - run->at.start);
+	return run_try(d, key, wants, run, reach);
 }
 
 /*
@@ -181,9 +222,10 @@ static int run_read(struct data *d, const struct data_piece *const *pieces, cons
  */
 struct read_job {
 	struct data *d;
-	const struct data_piece *const *pieces;
+	const struct want *wants;
 	const struct run *runs;
 	size_t count;
+	enum data_reach reach;
 
 	pthread_mutex_t lock;
 	pthread_cond_t done;
@@ -216,7 +258,7 @@ static void job_work(struct read_job *job)
 
 		pthread_mutex_unlock(&job->lock);
 		if (err == 0)
-			err = run_read(job->d, job->pieces, run);
+			err = run_read(job->d, job->wants, run, job->reach);
 		pthread_mutex_lock(&job->lock);
 		if (err < 0 && job->error == 0) {
 			job->error = err;
@@ -236,8 +278,8 @@ static void job_thread(void *arg)
 	job_put(job);
 }
 
-static int read_parallel(struct data *d, const struct data_piece *const *pieces,
-			 const struct run *runs, size_t count)
+static int read_parallel(struct data *d, const struct want *wants, const struct run *runs,
+			 size_t count, enum data_reach reach)
 {
 	size_t helpers = min_u64(count - 1, d->read_pool ? d->config.read_threads : 0);
 	struct read_job *job = calloc(1, sizeof(*job));
@@ -246,7 +288,7 @@ static int read_parallel(struct data *d, const struct data_piece *const *pieces,
 	if (!job)
 		return -ENOMEM;
 	*job = (struct read_job){
-		.d = d, .pieces = pieces, .runs = runs, .count = count, .refs = 1
+		.d = d, .wants = wants, .runs = runs, .count = count, .reach = reach, .refs = 1
 	};
 	pthread_mutex_init(&job->lock, NULL);
 	cond_init(&job->done);
@@ -271,40 +313,34 @@ static int read_parallel(struct data *d, const struct data_piece *const *pieces,
 	return err;
 }
 
-static int order(const void *a, const void *b)
-{
-	const struct data_piece *const *x = a, *const *y = b;
-
-	return data_ref_order(&(*x)->ref, &(*y)->ref);
-}
-
-static size_t split_runs(const struct data_piece *const *pieces, size_t count, struct run *runs)
+static size_t split_runs(const struct want *wants, size_t count, struct run *runs)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		if (n == 0 || !data_run_extend(&runs[n - 1], &pieces[i]->ref, RUN_MAX_BYTES))
-			data_run_begin(&runs[n++], &pieces[i]->ref, i);
+		if (n == 0 || !data_run_extend(&runs[n - 1], &wants[i].at, RUN_MAX_BYTES))
+			data_run_begin(&runs[n++], &wants[i].at, i);
 	}
 	return n;
 }
 
-/* far: the pieces left to fetch; room for all in runs. */
-static int read_far(struct data *d, const struct data_piece **far, size_t count, struct run *runs)
+/* far: what is left to fetch; room for all in runs. */
+static int read_far(struct data *d, struct want *far, size_t count, struct run *runs,
+		    enum data_reach reach)
 {
 	size_t n;
 
-	qsort(far, count, sizeof(far[0]), order);
+	qsort(far, count, sizeof(far[0]), data_stretch_order);
 	n = split_runs(far, count, runs);
 	if (n == 1)
-		return run_read(d, far, &runs[0]);
-	return read_parallel(d, far, runs, n);
+		return run_read(d, far, &runs[0], reach);
+	return read_parallel(d, far, runs, n, reach);
 }
 
-int data_read(struct data *d, const struct data_piece *pieces, size_t count)
+int data_read(struct data *d, const struct data_piece *pieces, size_t count, enum data_reach reach)
 {
-	const struct data_piece *small_far[SMALL_COUNT], **far = small_far;
-	const struct data_piece **heap_far CLEANUP(free_ptr) = NULL;
+	struct want small_far[SMALL_COUNT], *far = small_far;
+	struct want *heap_far CLEANUP(free_ptr) = NULL;
 	struct run small_runs[SMALL_COUNT], *runs = small_runs;
 	struct run *heap_runs CLEANUP(free_ptr) = NULL;
 	size_t n = 0;
@@ -323,7 +359,7 @@ int data_read(struct data *d, const struct data_piece *pieces, size_t count)
 		if (err < 0)
 			return err;
 		if (err == 0)
-			far[n++] = &pieces[i];
+			far[n++] = want_of(&pieces[i], reach);
 	}
-	return n == 0 ? 0 : read_far(d, far, n, runs);
+	return n == 0 ? 0 : read_far(d, far, n, runs, reach);
 }

@@ -145,9 +145,14 @@ static int open_locked(struct data *d, enum data_class class)
 	return 0;
 }
 
+struct place {
+	struct segment *seg;
+	uint32_t entry; /* in the index */
+};
+
 /* Gives the extent its place and its index entry; the caller copies, then calls writer_done. */
 static int reserve_locked(struct data *d, enum data_class class, uint64_t ino, uint64_t file_offset,
-			  struct data_ref *ref, struct segment **ret)
+			  struct data_ref *ref, struct place *ret)
 {
 	struct segment *seg = d->open[class];
 	int err = 0;
@@ -168,19 +173,21 @@ static int reserve_locked(struct data *d, enum data_class class, uint64_t ino, u
 	ref->segment = seg->id;
 	ref->offset = seg->len;
 	data_entry_put(&seg->index, ino, file_offset, ref);
-	seg->count++;
+	*ret = (struct place){ seg, seg->count++ };
 	seg->len += ref->stored_bytes;
 	seg->writers++;
 	data_seg_charge_locked(d, seg, ref->stored_bytes + SEGMENT_ENTRY_BYTES);
 	d->raw_bytes += ref->raw_bytes;
 	d->stored_bytes += ref->stored_bytes;
-	*ret = seg;
 	return 0;
 }
 
-static void writer_done(struct data *d, struct segment *seg)
+static void writer_done(struct data *d, const struct place *at, uint64_t sum)
 {
+	struct segment *seg = at->seg;
+
 	pthread_mutex_lock(&d->lock);
+	data_entry_set_sum(&seg->index, at->entry, sum);
 	seg->writers--;
 	queue_locked(d, seg);
 	pthread_mutex_unlock(&d->lock);
@@ -191,22 +198,22 @@ int data_append(struct data *d, enum data_class class, uint64_t ino, uint64_t fi
 {
 	uint8_t scratch[DATA_EXTENT_MAX]; /* on the stack: no page faults at every extent */
 	struct data_ref ref = { .segment = 0 };
-	struct segment *seg;
-	const void *stored;
+	const void *packed;
+	struct place at;
 	int err;
 
 	if (d->config.epoch == 0)
 		return err_note(-EROFS, "opened for reading only");
 	if (raw_bytes == 0 || raw_bytes > DATA_EXTENT_MAX)
 		return -EINVAL;
-	stored = data_extent_pack(d->config.compress, raw, raw_bytes, scratch, &ref);
+	packed = data_extent_pack(d->config.compress, raw, raw_bytes, scratch, &ref);
 	pthread_mutex_lock(&d->lock);
-	err = reserve_locked(d, class, ino, file_offset, &ref, &seg);
+	err = reserve_locked(d, class, ino, file_offset, &ref, &at);
 	pthread_mutex_unlock(&d->lock);
 	if (err < 0)
 		return err;
-	memcpy(seg->bytes + ref.offset, stored, ref.stored_bytes);
-	writer_done(d, seg);
+	data_extent_seal(packed, at.seg->bytes + ref.offset, &ref);
+	writer_done(d, &at, ref.sum);
 	*ret = ref;
 	return 0;
 }

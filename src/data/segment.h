@@ -102,18 +102,24 @@ void data_seg_put(struct segment *seg);
 void data_upload_job(void *data);
 
 /* runs.c: neighbouring stored ranges, fetched together. */
-struct run {
+struct stretch { /* [start, end) of a segment's object */
 	uint64_t segment;
-	uint64_t start, end; /* in the object */
-	size_t first, count; /* of the sorted pieces */
+	uint32_t start, end;
+};
+
+struct run {
+	struct stretch at;
+	size_t first, count; /* of the sorted stretches */
 };
 
 #define RUN_GAP_BYTES (16 * KIB)
 #define RUN_MAX_BYTES (4 * MIB)
 
-/* True if [offset, offset + len) of the segment was taken into the run. */
-bool data_run_extend(struct run *run, const struct data_ref *ref, uint64_t max_bytes);
-void data_run_begin(struct run *run, const struct data_ref *ref, size_t first);
-int data_ref_order(const struct data_ref *a, const struct data_ref *b);
+struct stretch data_stretch_of(const struct data_ref *ref); /* all that is stored of it */
+/* True if the stretch was taken into the run. */
+bool data_run_extend(struct run *run, const struct stretch *s, uint64_t max_bytes);
+void data_run_begin(struct run *run, const struct stretch *s, size_t first);
+/* For qsort, of stretches or of what begins with one. */
+int data_stretch_order(const void *a, const void *b);
 
 #endif

@@ -222,6 +222,8 @@ struct fs_file {
 };
 
 void read_window_drop(struct fs_file *f);
+/* The file is not read ahead of any more. file locked, or its last user. */
+void read_ahead_end(struct fs_file *f);
 /* The error for whoever writes: read-only, fenced; 0 if all is well. */
 int file_may_write(struct fs *fs);
 /* Takes bytes of the budget; waits while file_may_write. No inode locked. */

@@ -49,7 +49,7 @@ static int read_single(struct check *c)
 	struct check_reader *r = c->reader;
 
 	for (size_t n = 0; n < r->count; n++) {
-		int err = data_read(c->fs->data, &r->pieces[n], 1);
+		int err = data_read(c->fs->data, &r->pieces[n], 1, DATA_EXACT);
 
 		if (err == -ECANCELED || err == -L3_FENCED)
 			return err;
@@ -68,7 +68,7 @@ static int reader_flush(struct check *c)
 
 	if (!r || r->count == 0)
 		return 0;
-	if (data_read(c->fs->data, r->pieces, r->count) < 0)
+	if (data_read(c->fs->data, r->pieces, r->count, DATA_EXACT) < 0)
 		err = read_single(c);
 	r->count = 0;
 	return err;

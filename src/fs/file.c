@@ -118,6 +118,7 @@ void fs_file_close(struct fs_file *f)
 	if (!f)
 		return;
 	read_window_drop(f);
+	read_ahead_end(f);
 	if (f->for_writing)
 		__atomic_sub_fetch(&f->inode->writers, 1, __ATOMIC_SEQ_CST);
 	drop_open(f->fs, f->inode);

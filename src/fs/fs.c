@@ -228,6 +228,8 @@ static int open_cache(struct fs *fs)
 		.notifier = fs->notifier,
 	};
 
+	/* Half of what the cache has memory for: what came ahead must not push out what has not been read. */
+	fs->ahead_bytes = config.mem_bytes / 2;
 	return cache_open(&config, &fs->cache);
 }
 

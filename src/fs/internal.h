@@ -499,6 +499,9 @@ struct fs {
 	struct inode *lazy_inodes;  /* likewise by lazy_prev/lazy_next, oldest first */
 	size_t lazy_count;
 
+	unsigned readers;     /* atomic: open files that are read ahead of (read.c) */
+	uint64_t ahead_bytes; /* for all of them together */
+
 	struct pool *workers; /* packing, entering */
 	struct flusher *flusher; /* flush.c: the commit ticker thread */
 	struct reaper *reaper;	 /* orphan.c */

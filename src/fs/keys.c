@@ -263,9 +263,7 @@ static bool stored_is_sane(const struct extent *e, uint64_t len)
 {
 	const struct data_ref *ref = &e->ref;
 
-	if (ref->raw_bytes == 0 || ref->raw_bytes > DATA_EXTENT_MAX || ref->stored_bytes == 0)
-		return false;
-	if (ref->codec > DATA_LZ4 || ref->stored_bytes > ref->raw_bytes)
+	if (data_ref_check(ref) < 0)
 		return false;
 	return len <= ref->raw_bytes && e->raw_offset <= ref->raw_bytes - len;
 }

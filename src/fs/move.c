@@ -307,7 +307,7 @@ static int read_old(struct mover *m, struct piece *const *pieces, size_t count)
 						 .dst = dst };
 		dst += piece_len(pieces[n]);
 	}
-	return data_read(m->fs->data, wanted, count);
+	return data_read(m->fs->data, wanted, count, DATA_EXACT);
 }
 
 static int carry_some(struct mover *m, size_t *ret_count)

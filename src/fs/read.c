@@ -20,8 +20,12 @@
 
 #define WINDOW_EXTENTS_MAX 4096
 #define AHEAD_MIN (1 * MIB)
-#define AHEAD_MAX (32 * MIB)
-#define SEQUENTIAL_SLACK (1 * MIB) /* reads of one stream arrive out of order */
+#define AHEAD_GROWTH 8	       /* times what was read in a row */
+#define AHEAD_SHARE_MIN (4 * MIB) /* of each, when many files are read at once */
+#define AHEAD_FROM (32 * KIB) /* bytes in a row: two pages of a database side by side are no stream */
+/* Reads of one stream arrive out of order, large ones; small ones come as the program makes them. */
+#define SEQUENTIAL_SLACK_MAX (1 * MIB)
+#define SEQUENTIAL_SLACK_READS 8
 #define FRESH_TRIES 4
 
 /* ---- windows ---- */
@@ -96,27 +100,59 @@ static int window_make(struct fs *fs, uint64_t ino, uint64_t version, uint64_t s
 
 /* ---- readahead ---- */
 
+static void ahead_set(struct fs_file *f, uint64_t ahead)
+{
+	if (ahead > 0 && f->ahead == 0)
+		__atomic_add_fetch(&f->fs->readers, 1, __ATOMIC_RELAXED);
+	if (ahead == 0 && f->ahead > 0)
+		__atomic_sub_fetch(&f->fs->readers, 1, __ATOMIC_RELAXED);
+	f->ahead = ahead;
+}
+
+void read_ahead_end(struct fs_file *f)
+{
+	ahead_set(f, 0);
+	f->sequential = 0;
+	f->prefetched = 0;
+}
+
+/* It grows with what was read, so that who stops after little has not had much fetched in vain; three
+ * round trips are enough to get from the first page to all that a file may have. */
+static void ahead_grow(struct fs_file *f)
+{
+	unsigned readers = __atomic_load_n(&f->fs->readers, __ATOMIC_RELAXED);
+	uint64_t share = max_u64(f->fs->ahead_bytes / (readers + (f->ahead == 0)), AHEAD_SHARE_MIN);
+
+	ahead_set(f, min_u64(max_u64(AHEAD_GROWTH * f->sequential, AHEAD_MIN), share));
+}
+
 /* How far the window for this read should go. file locked. */
 static uint64_t plan_ahead(struct fs_file *f, uint64_t offset, uint64_t len)
 {
-	uint64_t low = f->next_offset - min_u64(f->next_offset, SEQUENTIAL_SLACK);
+	uint64_t slack = min_u64(SEQUENTIAL_SLACK_MAX, len * SEQUENTIAL_SLACK_READS);
+	uint64_t low = f->next_offset - min_u64(f->next_offset, slack);
 
-	if (offset < low || offset > f->next_offset + SEQUENTIAL_SLACK) {
-		f->sequential = 0;
-		f->ahead = 0;
-		f->prefetched = 0;
+	if (offset < low || offset > f->next_offset + slack) {
+		read_ahead_end(f);
 		f->next_offset = offset + len;
 		return offset + len;
 	}
 	f->next_offset = max_u64(f->next_offset, offset + len);
 	f->sequential += len;
-	/* The second read in a row, or a whole first one from the start of the file. */
-	if (f->ahead == 0 && (f->sequential > len || (offset == 0 && len >= 64 * KIB)))
-		f->ahead = AHEAD_MIN;
+	/* The second read in a row, or a large first one from the start of the file. */
+	if (f->ahead > 0 || (f->sequential >= AHEAD_FROM && (f->sequential > len || offset == 0)))
+		ahead_grow(f);
 	return offset + len + f->ahead;
 }
 
-static void prefetch(struct fs *fs, const struct map_window *w, uint64_t from)
+/* Whoever begins a file, or goes on where the last read ended, is likely to read on. file locked. */
+static enum data_reach reach_of(const struct fs_file *f, uint64_t offset, uint64_t len)
+{
+	return offset == 0 || f->sequential > len ? DATA_AROUND : DATA_EXACT;
+}
+
+/* Extents that begin before `asked` were asked for already; those that end before `from` are read. */
+static void prefetch(struct fs *fs, const struct map_window *w, uint64_t from, uint64_t asked)
 {
 	struct data_ref *refs = calloc(w->list.count + 1, sizeof(*refs));
 	size_t count = 0;
@@ -124,8 +160,10 @@ static void prefetch(struct fs *fs, const struct map_window *w, uint64_t from)
 	if (!refs)
 		return;
 	for (size_t n = 0; n < w->list.count; n++) {
-		if (w->list.at[n].kind == EXTENT_STORED && w->list.at[n].end > from)
-			refs[count++] = w->list.at[n].ref;
+		const struct extent *e = &w->list.at[n];
+
+		if (e->kind == EXTENT_STORED && e->end > from && e->start >= asked)
+			refs[count++] = e->ref;
 	}
 	if (count > 0)
 		data_prefetch(fs->data, refs, count);
@@ -134,13 +172,14 @@ static void prefetch(struct fs *fs, const struct map_window *w, uint64_t from)
 
 /* The file's window if it will do: it covers the read, and half of what is to come. */
 static struct map_window *present_window(struct fs_file *f, uint64_t offset, uint64_t len,
-					 uint64_t *ret_end)
+					 uint64_t *ret_end, enum data_reach *ret_reach)
 {
 	struct map_window *w;
 	uint64_t need;
 
 	pthread_mutex_lock(&f->lock);
 	*ret_end = plan_ahead(f, offset, len);
+	*ret_reach = reach_of(f, offset, len);
 	w = f->window;
 	need = offset + len + f->ahead / 2;
 	if (w && (offset < w->start || need > w->end))
@@ -153,22 +192,20 @@ static struct map_window *present_window(struct fs_file *f, uint64_t offset, uin
 
 static void keep_window(struct fs_file *f, struct map_window *w, uint64_t read_end)
 {
+	uint64_t asked;
 	bool fetch;
-	uint64_t from;
 
 	pthread_mutex_lock(&f->lock);
 	__atomic_fetch_add(&w->refs, 1, __ATOMIC_RELAXED);
 	read_window_drop(f);
 	f->window = w;
-	from = max_u64(read_end, f->prefetched);
-	fetch = f->ahead > 0 && from < w->end;
-	if (fetch) {
+	asked = f->prefetched;
+	fetch = f->ahead > 0 && max_u64(read_end, asked) < w->end;
+	if (fetch)
 		f->prefetched = w->end;
-		f->ahead = min_u64(f->ahead * 2, AHEAD_MAX);
-	}
 	pthread_mutex_unlock(&f->lock);
 	if (fetch)
-		prefetch(f->fs, w, from);
+		prefetch(f->fs, w, read_end, asked);
 }
 
 static int fresh_window(struct fs_file *f, uint64_t offset, uint64_t len, uint64_t end,
@@ -208,6 +245,7 @@ struct gather {
 	size_t at;	    /* in gaps */
 	struct data_piece *pieces;
 	size_t piece_count, piece_cap;
+	enum data_reach reach;
 	const struct map_window *window;
 };
 
@@ -445,7 +483,7 @@ static int gather_some(struct fs_file *f, struct gather *g, uint64_t offset, uin
 		       uint64_t *ret_len)
 {
 	uint64_t end;
-	struct map_window *w = present_window(f, offset, len, &end);
+	struct map_window *w = present_window(f, offset, len, &end, &g->reach);
 	int err = 0;
 
 	for (unsigned tries = 0; tries < FRESH_TRIES; tries++) {
@@ -487,7 +525,7 @@ static ssize_t read_some(struct fs_file *f, uint8_t *dst, uint64_t len, uint64_t
 		int err = gather_some(f, &g, offset, len, &got);
 
 		if (err >= 0 && g.piece_count > 0)
-			err = data_read(f->fs->data, g.pieces, g.piece_count);
+			err = data_read(f->fs->data, g.pieces, g.piece_count, g.reach);
 		gather_release(&g);
 		if (err >= 0)
 			return (ssize_t)got;
@@ -514,6 +552,11 @@ ssize_t fs_read(struct fs_file *f, void *buf, size_t len, uint64_t offset)
 		if (n == 0)
 			break;
 		done += (size_t)n;
+	}
+	if (done < len) { /* there is no more to come */
+		pthread_mutex_lock(&f->lock);
+		read_ahead_end(f);
+		pthread_mutex_unlock(&f->lock);
 	}
 	return (ssize_t)done;
 }

@@ -59,6 +59,45 @@ static void as_footer(const uint8_t *data, size_t len)
 	read_index(b.data, len);
 }
 
+/* A part of the raw bytes, chosen by the input; or all of them. */
+static void open_blocks(const struct data_ref *ref, const uint8_t *stored)
+{
+	uint32_t from = ref->sum % ref->raw_bytes;
+	uint32_t len = 1 + (uint32_t)(ref->sum >> 32) % (ref->raw_bytes - from);
+	uint8_t *raw = malloc(ref->raw_bytes);
+	struct cache_view view;
+
+	MUST(raw);
+	cache_view_of(&view, ref->offset, stored, ref->stored_bytes);
+	(void)data_blocks_open(ref, from, len, &view, raw);
+	(void)data_blocks_open(ref, 0, ref->raw_bytes, &view, raw);
+	free(raw);
+}
+
+/* Sealed and opened again, it is what it was, wherever it lies. */
+static void seal_blocks(const uint8_t *data, size_t len)
+{
+	struct data_ref ref = { .segment = ID, .offset = SEGMENT_HEAD_BYTES + (uint32_t)len };
+	uint8_t *out, *raw;
+	struct cache_view view;
+
+	if (len <= DATA_BLOCK_BYTES || len > DATA_EXTENT_MAX)
+		return;
+	MUST(data_extent_pack(false, data, len, NULL, &ref) == data && ref.codec == DATA_BLOCKS);
+	out = malloc(ref.stored_bytes);
+	raw = malloc(len);
+	MUST(out && raw);
+	data_extent_seal(data, out, &ref);
+	MUST(data_ref_check(&ref) == 0);
+	cache_view_of(&view, ref.offset, out, ref.stored_bytes);
+	MUST(data_blocks_open(&ref, 0, ref.raw_bytes, &view, raw) == 0);
+	MUST(memcmp(raw, data, len) == 0);
+	out[ref.sum % ref.stored_bytes] ^= 1;
+	MUST(data_blocks_open(&ref, 0, ref.raw_bytes, &view, raw) < 0);
+	free(out);
+	free(raw);
+}
+
 static void as_extent(const uint8_t *data, size_t len)
 {
 	struct data_ref ref = { .segment = ID, .offset = SEGMENT_HEAD_BYTES };
@@ -70,7 +109,13 @@ static void as_extent(const uint8_t *data, size_t len)
 	ref.codec = data[4];
 	ref.stored_bytes = (uint32_t)(len - 5);
 	ref.sum = XXH3_64bits(data + 5, len - 5);
-	if (data_ref_check(&ref) < 0 || data_extent_verify(&ref, data + 5) < 0)
+	if (data_ref_check(&ref) < 0)
+		return;
+	if (ref.codec == DATA_BLOCKS) {
+		open_blocks(&ref, data + 5);
+		return;
+	}
+	if (data_extent_verify(&ref, data + 5) < 0)
 		return;
 	raw = malloc(ref.raw_bytes);
 	MUST(raw);
@@ -81,7 +126,7 @@ static void as_extent(const uint8_t *data, size_t len)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static void (*const kinds[])(const uint8_t *, size_t) = { as_head, as_index, as_footer,
-								  as_extent };
+								  as_extent, seal_blocks };
 	uint8_t *copy;
 
 	if (size < 1)

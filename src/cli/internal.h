@@ -4,7 +4,13 @@
  *
  *	cli.c       the table of verbs, help, typos
  *	say.c       messages, progress
- *	store.c     mkfs, fsck: verbs that open a URL
+ *	url.c       what verbs on a URL share
+ *	store.c     mkfs, fsck
+ *	path.c      paths in a filesystem that is not mounted
+ *	list.c      ls, cat
+ *	copy.c      cp
+ *	lease.c     lease show, lease break
+ *	destroy.c   destroy
  *	umount.c    umount, and the helper of umount(8)
  *	busy.c      who uses a mount
  *	status.c    status
@@ -16,6 +22,8 @@
 #include "cli/cli.h"
 #include "fs/fs.h"
 #include "util/ctl.h"
+
+#include <getopt.h>
 
 /* Exit codes of mkfs and others; fsck(8) and umount(8) have theirs. */
 enum { EXIT_FAILED = 1 };
@@ -30,11 +38,26 @@ int cli_status(int argc, char **argv);
 void cli_status_help(FILE *out);
 int cli_bench(int argc, char **argv);
 void cli_bench_help(FILE *out);
+int cli_ls(int argc, char **argv);
+void cli_ls_help(FILE *out);
+int cli_cat(int argc, char **argv);
+void cli_cat_help(FILE *out);
+int cli_cp(int argc, char **argv);
+void cli_cp_help(FILE *out);
+int cli_lease(int argc, char **argv);
+void cli_lease_help(FILE *out);
+int cli_destroy(int argc, char **argv);
+void cli_destroy_help(FILE *out);
 
 /* "levels3fs: …\n" on stderr; returns code. */
 int cli_say(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* "levels3fs: WHAT: why, and what to do about it" */
 int cli_say_error(int code, int err, const char *what);
+
+/* With quotes and escapes, on stdout. */
+void cli_print_json_string(const char *s);
+/* Shows the text, and asks for the word on a terminal. 0: go on (at once with yes); else not. */
+int cli_confirm(bool yes, const char *word, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* Something that takes long: on a terminal one line that changes, elsewhere a line now and then. */
 struct cli_progress {
@@ -44,6 +67,50 @@ struct cli_progress {
 void cli_progress(struct cli_progress *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Before any other output. */
 void cli_progress_clear(struct cli_progress *p);
+
+/* ---- url.c ---- */
+
+struct cli_url { /* of a verb: "VERB [OPTIONS] URL REST…" */
+	struct fs_config config;
+	const char *url;
+	char **rest;
+	int rest_count;
+	uint64_t flags; /* cli_flag of those given */
+	bool help;
+	int usage_code;
+};
+
+/* The bit of a flag's letter. */
+static inline uint64_t cli_flag(char letter)
+{
+	return (uint64_t)1 << (letter & 63);
+}
+
+void cli_url_init(struct cli_url *u, int usage_code);
+void cli_url_release(struct cli_url *u);
+/* -o, -h and flags by their letters. 0, or the exit code after having said why. */
+int cli_url_parse(struct cli_url *u, int argc, char **argv, const char *shorts,
+		  const struct option *longs);
+/* Read-only, whoever has it mounted. 0, or `code` after having said why. */
+int cli_url_open(struct cli_url *u, int code, struct fs **ret);
+
+/* ---- path.c ---- */
+
+/* An inode by its path from the root; symbolic links on the way are followed within the filesystem, one at the
+ * end if asked. -ENOENT, -ENOTDIR, -ELOOP. */
+int cli_path_find(struct fs *fs, const char *path, bool follow_last, struct fs_attr *ret);
+
+struct cli_name {
+	char *name;
+	struct fs_attr attr;
+};
+struct cli_names {
+	struct cli_name *at;
+	size_t count, cap;
+};
+/* What a folder holds, in the order of names, without "." and "..". */
+int cli_names_read(struct fs *fs, uint64_t dir, struct cli_names *ret);
+void cli_names_release(struct cli_names *l);
 
 /* Says which processes use the mount on dir, as far as we may see. */
 void cli_say_users(const char *dir);

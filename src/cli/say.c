@@ -2,6 +2,8 @@
 /* Messages for people. */
 #include "cli/internal.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define TERMINAL_EVERY_MS 200
@@ -56,4 +58,39 @@ void cli_progress_clear(struct cli_progress *p)
 	if (p->shown)
 		(void)fputs("\r\033[K", stderr);
 	p->shown = false;
+}
+
+void cli_print_json_string(const char *s)
+{
+	(void)putchar('"');
+	for (; *s; s++) {
+		if (*s == '"' || *s == '\\')
+			(void)printf("\\%c", *s);
+		else if ((unsigned char)*s < 0x20)
+			(void)printf("\\u%04x", (unsigned char)*s);
+		else
+			(void)putchar(*s);
+	}
+	(void)putchar('"');
+}
+
+int cli_confirm(bool yes, const char *word, const char *fmt, ...)
+{
+	char *line CLEANUP(free_ptr) = NULL;
+	size_t size = 0;
+	va_list ap;
+
+	if (yes)
+		return 0;
+	va_start(ap, fmt);
+	(void)vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	(void)fputc('\n', stderr);
+	if (!isatty(STDIN_FILENO))
+		return cli_say(EXIT_FAILED, "nobody is there to be asked; --yes goes on without");
+	(void)fprintf(stderr, "Type \"%s\" to go on: ", word);
+	if (getline(&line, &size, stdin) < 0)
+		return EXIT_FAILED;
+	line[strcspn(line, "\r\n")] = '\0';
+	return strcmp(line, word) == 0 ? 0 : EXIT_FAILED;
 }

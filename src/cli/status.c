@@ -86,20 +86,6 @@ static uint64_t number_of(const struct answer *a, const char *key)
 
 /* ---- as JSON ---- */
 
-static void print_json_string(const char *s)
-{
-	(void)putchar('"');
-	for (; *s; s++) {
-		if (*s == '"' || *s == '\\')
-			(void)printf("\\%c", *s);
-		else if ((unsigned char)*s < 0x20)
-			(void)printf("\\u%04x", (unsigned char)*s);
-		else
-			(void)putchar(*s);
-	}
-	(void)putchar('"');
-}
-
 static size_t group_len(const char *key)
 {
 	const char *dot = strchr(key, '.');
@@ -131,10 +117,10 @@ static void print_json(const struct answer *a)
 		if (group && !continues)
 			(void)printf("\"%.*s\": {\n    ", (int)group, item->key);
 		in_group = group != 0;
-		print_json_string(item->key + (group ? group + 1 : 0));
+		cli_print_json_string(item->key + (group ? group + 1 : 0));
 		(void)printf(": ");
 		if (item->kind == 's')
-			print_json_string(item->value);
+			cli_print_json_string(item->value);
 		else
 			(void)printf("%s", item->value);
 	}

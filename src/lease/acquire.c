@@ -70,8 +70,8 @@ static bool has_run_out(struct lease *l, const struct watch *w)
 
 static bool may_take(struct lease *l, const struct watch *w)
 {
-	return !w->exists || w->holder.released || lease_holder_is_dead(&w->holder) ||
-	       has_run_out(l, w);
+	return l->config.force || !w->exists || w->holder.released ||
+	       lease_holder_is_dead(&w->holder) || has_run_out(l, w);
 }
 
 static int refuse(struct lease *l, const struct watch *w, struct lease_holder *ret_holder)
@@ -88,7 +88,7 @@ static int refuse(struct lease *l, const struct watch *w, struct lease_holder *r
 				buf_cstr(&who));
 	return err_note(-L3_LEASE_HELD,
 			"held by %s. If that host is dead, wait until its lease runs out: -o "
-			"lease_wait=%llu",
+			"lease_wait=%llu (or see \"levels3fs help lease\")",
 			buf_cstr(&who), (unsigned long long)wait_s);
 }
 

@@ -49,6 +49,9 @@ struct lease_config {
 	 * whether the object is still its own. Two that begin within that time don't both hold it; a
 	 * machine that stands still between its look and its write may overwrite another's. */
 	bool time_only;
+	/* Takes it from whoever has it. A holder that is alive after all finds out when it renews, and what it
+	 * stores before somebody mounts again counts; with time_only nothing keeps it from writing meanwhile. */
+	bool force;
 	struct clock *clock; /* NULL: the system's */
 	struct notifier notifier;
 	/* Called while waiting, about once a second, so that a person sees progress. May be NULL.

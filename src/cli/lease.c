@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* lease: who has a filesystem, and taking it from one that is known to be dead. */
+#include "cli/internal.h"
+
+#include "db/db.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RETRIES 5
+#define NS_PER_S 1000000000
+
+void cli_lease_help(FILE *out)
+{
+	(void)fputs(
+		"usage: levels3fs lease show URL [--json] [-o OPTION[,OPTION]…]\n"
+		"       levels3fs lease break URL [--yes] [-o OPTION[,OPTION]…]\n\n"
+		"The lease says which mount may write. \"show\" says who has it.\n\n"
+		"A lease that is no longer renewed runs out by itself (-o lease_wait=35 waits for "
+		"that when mounting).\n"
+		"\"break\" takes it away at once, for when the machine that has it is known to be "
+		"gone. A mount that is\n"
+		"alive after all is shut out: its programs get errors, and what it had not stored "
+		"is lost.\n\n"
+		"  --yes                  break without asking\n"
+		"  --json                 show as one JSON object\n"
+		"  -o OPTIONS             as for mount: levels3fs help mount\n\n"
+		"Exit status: 0; 1 it could not be read or broken, or wrong usage.\n",
+		out);
+}
+
+struct opened {
+	struct store *base, *store;
+	struct super super;
+	bool has_holder;
+	struct lease_holder holder;
+};
+
+static void opened_release(struct opened *o)
+{
+	store_unref(o->store);
+	store_unref(o->base);
+}
+
+static int open_store(const struct cli_url *u, bool for_writing, struct opened *ret)
+{
+	struct store_retry_config retry = { .attempts = RETRIES,
+					    .base_delay_ms = 100,
+					    .max_delay_ms = 2000,
+					    .clock = &clock_system };
+	int err = store_open(u->url, &u->config.store, &ret->base);
+
+	if (err >= 0)
+		err = store_wrap_retry(ret->base, &retry, &ret->store);
+	if (err >= 0)
+		err = super_read(ret->store, for_writing, &ret->super, NULL);
+	if (err >= 0)
+		err = lease_read(ret->store, &ret->super.uuid, &ret->holder);
+	ret->has_holder = err >= 0;
+	return err == -ENOENT ? 0 : err;
+}
+
+static bool is_held(const struct opened *o)
+{
+	return o->has_holder && !o->holder.released;
+}
+
+/* ---- show ---- */
+
+static void print_json(const struct opened *o)
+{
+	const struct lease_holder *h = &o->holder;
+
+	(void)printf("{\n  \"held\": %s", is_held(o) ? "true" : "false");
+	if (o->has_holder) {
+		(void)printf(",\n  \"epoch\": %llu,\n  \"host\": ", (unsigned long long)h->epoch);
+		cli_print_json_string(h->host);
+		(void)printf(",\n  \"pid\": %llu,\n  \"mountpoint\": ", (unsigned long long)h->pid);
+		cli_print_json_string(h->mountpoint);
+		(void)printf(
+			",\n  \"since\": %lld,\n  \"duration_ms\": %llu,\n  \"renewals\": %llu,\n"
+			"  \"holder_is_dead\": %s",
+			(long long)(h->since_real_ns / NS_PER_S),
+			(unsigned long long)h->duration_ms, (unsigned long long)h->renewals,
+			is_held(o) && lease_holder_is_dead(h) ? "true" : "false");
+	}
+	(void)printf("\n}\n");
+}
+
+static void print_text(const struct cli_url *u, const struct opened *o)
+{
+	struct buf who CLEANUP(buf_release) = BUF_INIT;
+
+	if (!o->has_holder) {
+		(void)printf("nobody has ever held the lease of %s\n", u->url);
+		return;
+	}
+	lease_describe(&o->holder, &who);
+	if (o->holder.released)
+		(void)printf("free; the last to hold it (epoch %llu): %s\n",
+			     (unsigned long long)o->holder.epoch, buf_cstr(&who));
+	else
+		(void)printf("held (epoch %llu) by %s%s\n", (unsigned long long)o->holder.epoch,
+			     buf_cstr(&who),
+			     lease_holder_is_dead(&o->holder)
+				     ? "; that process is gone, the next mount takes it at once"
+				     : "");
+}
+
+static int show(const struct cli_url *u, const struct opened *o)
+{
+	if (u->flags & cli_flag('j'))
+		print_json(o);
+	else
+		print_text(u, o);
+	return 0;
+}
+
+/* ---- break ---- */
+
+static int confirm(const struct cli_url *u, const struct opened *o)
+{
+	struct buf who CLEANUP(buf_release) = BUF_INIT;
+
+	lease_describe(&o->holder, &who);
+	return cli_confirm(
+		u->flags & cli_flag('y'), "yes",
+		"The lease of %s is held by %s.\n"
+		"If that mount is alive, its programs will get errors, and what it has not "
+		"stored is lost.%s",
+		u->url, buf_cstr(&who),
+		u->config.lease_only ? "\nOn this store nothing but time keeps it from writing: "
+				       "make sure that it is dead!"
+				     : "");
+}
+
+static int take_away(const struct cli_url *u, const struct opened *o)
+{
+	struct lease_config config = {
+		.store = o->store,
+		.fs = o->super.uuid,
+		.mountpoint = "(lease break)",
+		.duration_ms = u->config.lease_ms,
+		.renew_ms = u->config.renew_ms,
+		.force = true,
+		.time_only = u->config.lease_only,
+		.clock = &clock_system,
+		.notifier = u->config.notifier,
+	};
+	struct lease *l;
+	int err = lease_acquire(&config, &l, NULL);
+
+	if (err < 0)
+		return err;
+	err = lease_release(l);
+	lease_free(l);
+	return err;
+}
+
+static int break_it(const struct cli_url *u, const struct opened *o)
+{
+	int err;
+
+	if (!is_held(o)) {
+		(void)printf("nobody holds the lease of %s; nothing was changed\n", u->url);
+		return 0;
+	}
+	if (confirm(u, o) != 0)
+		return cli_say(EXIT_FAILED, "nothing was changed");
+	err = take_away(u, o);
+	if (err < 0)
+		return cli_say_error(EXIT_FAILED, err, "the lease could not be broken");
+	(void)printf("the lease of %s is free\n", u->url);
+	return 0;
+}
+
+/* ---- the verb ---- */
+
+static int run(struct cli_url *u)
+{
+	struct opened o = { .base = NULL };
+	bool breaks = strcmp(u->url, "break") == 0;
+	int err, code;
+
+	if (!breaks && strcmp(u->url, "show") != 0)
+		return cli_say(EXIT_FAILED, "lease knows \"show\" and \"break\", not \"%s\"",
+			       u->url);
+	if (u->rest_count != 1)
+		return cli_say(EXIT_FAILED, "lease %s needs one URL: levels3fs lease %s URL",
+			       u->url, u->url);
+	u->url = u->rest[0];
+	err = open_store(u, breaks, &o);
+	if (err < 0)
+		code = cli_say_error(EXIT_FAILED, err, u->url);
+	else
+		code = breaks ? break_it(u, &o) : show(u, &o);
+	opened_release(&o);
+	return code;
+}
+
+int cli_lease(int argc, char **argv)
+{
+	static const struct option longs[] = { { "options", required_argument, NULL, 'o' },
+					       { "json", no_argument, NULL, 'j' },
+					       { "yes", no_argument, NULL, 'y' },
+					       { "help", no_argument, NULL, 'h' },
+					       { NULL, 0, NULL, 0 } };
+	struct cli_url u;
+	int code;
+
+	cli_url_init(&u, EXIT_FAILED);
+	code = cli_url_parse(&u, argc, argv, "o:hjy", longs);
+	if (code == 0 && u.help)
+		cli_lease_help(stdout);
+	else if (code == 0)
+		code = run(&u);
+	cli_url_release(&u);
+	return code;
+}

@@ -87,35 +87,50 @@ START_TEST(vectors_and_pipes_carry_the_same_bytes)
 }
 END_TEST
 
-/* XSH write with O_APPEND: no other write comes between */
+/* XSH write with O_APPEND: no other write comes between; also directly, and one by one durable */
+static const struct appending {
+	int flags, records;
+	size_t len;
+} appendings[] = { { 0, 500, 61 }, { O_DIRECT, 100, BLOCK }, { O_SYNC, 20, 61 } };
+
+static void append_records(const struct appending *a, char letter)
+{
+	char *record = aligned_alloc(BLOCK, BLOCK);
+	int fd = open("log", O_WRONLY | O_APPEND | a->flags);
+
+	ck_assert_ptr_nonnull(record);
+	if (fd < 0 && on_type(MAGIC_TMPFS)) /* no direct I/O there */
+		fd = open("log", O_WRONLY | O_APPEND);
+	memset(record, letter, a->len);
+	for (int n = 0; n < a->records; n++)
+		put(fd, record, a->len);
+	_exit(0);
+}
+
 START_TEST(appending_processes_lose_nothing)
 {
-	enum { WRITERS = 4, RECORDS = 500, LEN = 61 };
-	char record[LEN], got[LEN];
+	enum { WRITERS = 4 };
+	const struct appending *a = &appendings[_i];
 	int seen[WRITERS] = { 0 }, fd;
 	pid_t pids[WRITERS];
+	char got[BLOCK];
 
 	touch("log", 0644);
 	for (int w = 0; w < WRITERS; w++) {
 		pids[w] = (pid_t)ok(fork());
-		if (pids[w])
-			continue;
-		fd = (int)ok(open("log", O_WRONLY | O_APPEND));
-		memset(record, 'a' + w, LEN);
-		for (int n = 0; n < RECORDS; n++)
-			put(fd, record, LEN);
-		_exit(0);
+		if (pids[w] == 0)
+			append_records(a, (char)('a' + w));
 	}
 	for (int w = 0; w < WRITERS; w++)
 		await(pids[w]);
 	fd = (int)ok(open("log", O_RDONLY));
-	ck_assert_int_eq(size_of(fd), WRITERS * RECORDS * LEN);
-	while (ok(read(fd, got, LEN)) == LEN) {
-		assert_all(got, LEN, got[0]);
+	ck_assert_int_eq(size_of(fd), (off_t)a->len * a->records * WRITERS);
+	while (ok(read(fd, got, a->len)) == (long)a->len) {
+		assert_all(got, a->len, got[0]);
 		seen[got[0] - 'a']++;
 	}
 	for (int w = 0; w < WRITERS; w++)
-		ck_assert_int_eq(seen[w], RECORDS);
+		ck_assert_int_eq(seen[w], a->records);
 	ok(close(fd));
 }
 END_TEST
@@ -480,7 +495,8 @@ int main(void)
 
 	tcase_add_test(t, bytes_are_where_they_were_written);
 	tcase_add_test(t, vectors_and_pipes_carry_the_same_bytes);
-	tcase_add_test(t, appending_processes_lose_nothing);
+	tcase_add_loop_test(t, appending_processes_lose_nothing, 0,
+			    (int)(sizeof(appendings) / sizeof(appendings[0])));
 	tcase_add_test(t, truncating_and_writing_at_once_leave_zeros_or_bytes);
 	tcase_add_test(t, synchronous_writes_work);
 	tcase_add_test(t, a_file_is_always_ready);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Locks: XSH fcntl (F_SETLK, F_SETLKW, F_GETLK), fcntl(2) for open file description locks,
- * flock(2). */
+ * flock(2); leases and watches. */
 #include "posix_fixture.h"
 
 #include <poll.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 
 static int lock(int fd, int how, short type, off_t start, off_t len)
 {
@@ -271,6 +272,67 @@ START_TEST(flock_is_shared_or_exclusive)
 }
 END_TEST
 
+/* ---- leases and watches: fcntl(2) F_SETLEASE, inotify(7) ---- */
+
+static int open_for_writing(void)
+{
+	return open("file", O_WRONLY | O_NONBLOCK) < 0 ? errno : 0;
+}
+
+START_TEST(who_holds_a_lease_is_told_before_somebody_writes)
+{
+	struct timespec soon = { 60, 0 };
+	sigset_t set;
+	int fd;
+
+	touch("file", 0644);
+	fd = (int)ok(open("file", O_RDONLY));
+	sigemptyset(&set);
+	sigaddset(&set, SIGIO);
+	ok(sigprocmask(SIG_BLOCK, &set, NULL));
+	ok(fcntl(fd, F_SETLEASE, F_RDLCK));
+	ck_assert_int_eq(fcntl(fd, F_GETLEASE), F_RDLCK);
+	ck_assert_int_eq(other_process(open_for_writing), EWOULDBLOCK);
+	ck_assert_int_eq(sigtimedwait(&set, NULL, &soon), SIGIO);
+	ok(fcntl(fd, F_SETLEASE, F_UNLCK));
+	ck_assert_int_eq(other_process(open_for_writing), 0);
+	ok(close(fd));
+}
+END_TEST
+
+static uint32_t next_event(int watch, const char *name)
+{
+	union {
+		struct inotify_event e;
+		char bytes[sizeof(struct inotify_event) + 16]; /* room for one with a short name */
+	} u;
+
+	ok(read(watch, &u, sizeof(u)));
+	ck_assert_str_eq(u.e.len ? u.e.name : "", name);
+	return u.e.mask;
+}
+
+START_TEST(who_watches_a_folder_sees_what_happens_in_it)
+{
+	int watch = (int)ok(inotify_init1(IN_NONBLOCK));
+
+	ok(mkdir("dir", 0755));
+	ok(inotify_add_watch(watch, "dir",
+			     IN_CREATE | IN_MODIFY | IN_ATTRIB | IN_MOVED_FROM | IN_DELETE));
+	touch_with("dir/file", "x");
+	ck_assert_uint_eq(next_event(watch, "file"), IN_CREATE);
+	ck_assert_uint_eq(next_event(watch, "file"), IN_ATTRIB); /* fchmod */
+	ck_assert_uint_eq(next_event(watch, "file"), IN_MODIFY);
+	ok(rename("dir/file", "file"));
+	ck_assert_uint_eq(next_event(watch, "file"), IN_MOVED_FROM);
+	ok(mkdir("dir/sub", 0755));
+	ok(rmdir("dir/sub"));
+	ck_assert_uint_eq(next_event(watch, "sub"), IN_CREATE | IN_ISDIR);
+	ck_assert_uint_eq(next_event(watch, "sub"), IN_DELETE | IN_ISDIR);
+	ok(close(watch));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("locks");
@@ -282,5 +344,7 @@ int main(void)
 	tcase_add_test(t, a_circle_of_waiting_is_refused_to_one_of_them);
 	tcase_add_test(t, description_locks_belong_to_the_open_file);
 	tcase_add_test(t, flock_is_shared_or_exclusive);
+	tcase_add_test(t, who_holds_a_lease_is_told_before_somebody_writes);
+	tcase_add_test(t, who_watches_a_folder_sees_what_happens_in_it);
 	return run_suite(s);
 }

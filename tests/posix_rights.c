@@ -234,8 +234,19 @@ static void write_directly(void)
 	free(block);
 }
 
-static void (*const changes[])(void) = { write_one, truncate_it, open_truncating, allocate,
-					 write_directly };
+static void copy_into(void)
+{
+	int from = (int)ok(open(".", O_TMPFILE | O_RDWR, 0600)),
+	    to = (int)ok(open("file", O_WRONLY));
+
+	put(from, "x", 1);
+	ck_assert_int_eq(ok(copy_file_range(from, &(off_t){ 0 }, to, NULL, 1, 0)), 1);
+	ok(close(from));
+	ok(close(to));
+}
+
+static void (*const changes[])(void) = { write_one, truncate_it,    open_truncating,
+					 allocate,  write_directly, copy_into };
 #define CHANGES ((int)(sizeof(changes) / sizeof(changes[0])))
 
 static void assert_left(void (*change)(void), mode_t mode, uid_t uid, gid_t gid, mode_t left)

@@ -5,7 +5,7 @@
 
 mkfs
 mount_fs
-for name in rights times files locks; do
+for name in rights times files ranges locks; do
 	posix $name
 done
 posix names names

@@ -47,7 +47,7 @@ atime strictatime "new new"
 
 # The kernel gathers writes: nothing changes.
 mount_fs writeback
-for name in rights times files locks; do
+for name in rights times files ranges locks; do
 	posix $name
 done
 posix names names

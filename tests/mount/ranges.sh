@@ -93,6 +93,22 @@ sent=$(($(status_value requests.bytes_out) - before))
 echo "FIGURE $STORE: 1 GiB copied in $took ms, $sent bytes sent"
 [ "$sent" -lt 20000000 ] || fail "a copy of 1 GiB sent $sent bytes"
 cmp "$MNT/big" "$MNT/copy" || fail "the copy differs"
+# Ten of them are one file of 10 GiB, and that is copied in no time as well.
+for i in 0 1 2 3 4 5 6 7 8 9; do
+	xfs_io -f -c "copy_range -d ${i}g $MNT/big" "$MNT/ten" || fail "copy_range to $i GiB"
+done
+before=$(status_value requests.bytes_out)
+start=$(date +%s%N)
+xfs_io -f -c "copy_range $MNT/ten" "$MNT/tens" || fail "copy_range of 10 GiB"
+took=$((($(date +%s%N) - start) / 1000000))
+sync "$MNT"
+sent=$(($(status_value requests.bytes_out) - before))
+echo "FIGURE $STORE: 10 GiB copied in $took ms, $sent bytes sent"
+[ "$sent" -lt 20000000 ] || fail "a copy of 10 GiB sent $sent bytes"
+[ "$(stat -c '%s %b' "$MNT/tens")" = "$(stat -c '%s %b' "$MNT/ten")" ] || fail "size of the copy: $(stat -c '%s %b' "$MNT/tens")"
+[ "$(stat -c %s "$MNT/tens")" = 10737418240 ] || fail "size: $(stat -c %s "$MNT/tens")"
+dd if="$MNT/tens" bs=1M skip=9216 status=none | cmp - "$MNT/big" || fail "the last gigabyte differs"
+rm "$MNT/ten" "$MNT/tens"
 cp "$MNT/big" "$MNT/copy2" || fail "cp"
 rm "$MNT/big" "$MNT/copy"
 remount_cold

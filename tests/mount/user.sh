@@ -27,6 +27,28 @@ $AS sh -c "echo mine >'$MNT/file'" || fail "writing"
 $AS "$PROGRAM" umount "$MNT" || fail "umount as an ordinary user"
 ! mountpoint -q "$MNT" || fail "still mounted"
 
+# With allow_other, where fuse.conf permits it, others come in and the kernel checks their rights: root is one of them
+# and stays root. In a mount namespace with a fuse.conf of its own.
+cat >"$WORK/others.sh" <<'SH'
+. "$HERE/lib.sh"
+mount --bind "$WORK/fuse.conf" /etc/fuse.conf || fail "no fuse.conf of its own"
+$AS "$PROGRAM" mount "$URL" "$MNT" -o "$(store_opts),allow_other" || fail "mount with allow_other"
+other="setpriv --reuid=54321 --regid=54321 --clear-groups"
+[ "$($other cat "$MNT/file")" = mine ] || fail "others cannot read"
+! $other sh -c "echo theirs >'$MNT/file'" 2>/dev/null || fail "others can write what they may not"
+! $other rm -f "$MNT/file" 2>/dev/null || fail "others can remove what they may not"
+$AS mkdir -m 1777 "$MNT/shared"
+$other sh -c "echo theirs >'$MNT/shared/file'" || fail "others cannot write where they may"
+[ "$(stat -c %u "$MNT/shared/file")" = 54321 ] || fail "owner: $(stat -c %u "$MNT/shared/file")"
+chown 1:2 "$MNT/shared/file" && [ "$(stat -c '%u %g' "$MNT/shared/file")" = "1 2" ] || fail "root is not root here"
+$AS "$PROGRAM" umount "$MNT" || fail "umount with allow_other"
+SH
+cp /etc/fuse.conf "$WORK/fuse.conf" && echo user_allow_other >>"$WORK/fuse.conf"
+AS="$AS" unshare -m bash "$WORK/others.sh" || fail "allow_other"
+grep -q '^user_allow_other' /etc/fuse.conf || {
+	! $AS "$PROGRAM" mount "$URL" "$MNT" -o "$(store_opts),allow_other" 2>/dev/null || fail "allow_other against fuse.conf"
+}
+
 # The same filesystem mounted by root: the kernel decides who may what.
 rm -rf "$CACHE"
 mount_fs

@@ -196,9 +196,8 @@ void ops_attr_changed(fuse_req_t req, uint64_t ino)
 	(void)fuse_lowlevel_notify_inval_inode(context(req)->fuse, ino, -1, 0);
 }
 
-void ops_fetch_mapped(fuse_req_t req, uint64_t ino)
+void ops_drop_pages(fuse_req_t req, uint64_t ino)
 {
-	/* The pages are forgotten, too, but those changed are written first. */
 	(void)fuse_lowlevel_notify_inval_inode(context(req)->fuse, ino, 0, 0);
 }
 

@@ -60,9 +60,10 @@ int ops_kill_suid(fuse_req_t req, uint64_t ino);
 uint32_t ops_killed_mode(fuse_req_t req, const struct fs_attr *a);
 /* What the kernel knows of the attributes is no longer true, and it cannot know that. */
 void ops_attr_changed(fuse_req_t req, uint64_t ino);
-/* Makes the kernel hand over what programs have written to the file through mappings. Hold no locks:
- * it comes as writes, and this waits for them. */
-void ops_fetch_mapped(fuse_req_t req, uint64_t ino);
+/* The kernel forgets the pages that it keeps of a file or, as its listing, of a folder. First it hands over
+ * what programs have written through mappings. Hold no locks: that comes as writes, and this waits
+ * for them. */
+void ops_drop_pages(fuse_req_t req, uint64_t ino);
 
 /* ---- wait.c ---- */
 

@@ -239,7 +239,7 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse
 	/* Where a program has just stored into a mapping of a hole, there is data. A mapping is an
 	 * open file. */
 	if (fs_file_has_writers(file_of(fi)))
-		ops_fetch_mapped(req, ino);
+		ops_drop_pages(req, ino);
 	result = fs_lseek(file_of(fi), (uint64_t)off, whence);
 	if (result < 0)
 		ops_reply_err(req, (int)result);

@@ -91,6 +91,15 @@ _Static_assert(FS_RENAME_NOREPLACE == 1 && FS_RENAME_EXCHANGE == 2, "as renameat
 
 #define RENAME_FLAG_WHITEOUT 4u
 
+/* The listing that the kernel keeps of a folder has the parent in it. */
+static void parent_changed(fuse_req_t req, uint64_t dir, const char *name)
+{
+	struct fs_attr a;
+
+	if (fs_lookup(ops_fs(req), dir, name, &a) >= 0 && S_ISDIR(a.mode))
+		ops_drop_pages(req, a.ino);
+}
+
 void op_rename(fuse_req_t req, fuse_ino_t from_dir, const char *from, fuse_ino_t to_dir,
 	       const char *to, unsigned int flags)
 {
@@ -102,6 +111,11 @@ void op_rename(fuse_req_t req, fuse_ino_t from_dir, const char *from, fuse_ino_t
 					 flags & ~RENAME_FLAG_WHITEOUT, &cred);
 	else
 		err = fs_rename(ops_fs(req), from_dir, from, to_dir, to, flags);
+	if (err >= 0 && from_dir != to_dir) {
+		parent_changed(req, to_dir, to);
+		if (flags & FS_RENAME_EXCHANGE)
+			parent_changed(req, from_dir, from);
+	}
 	/* One commit holds both folders' changes: it is one operation. */
 	ops_reply_changed(req, err, to_dir);
 }

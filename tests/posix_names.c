@@ -577,9 +577,16 @@ START_TEST(a_listing_tells_number_and_type)
 	ck_assert(listed_ino("dir", "sub", &type) == look("dir/sub").st_ino && type == DT_DIR);
 	ck_assert(listed_ino("dir", ".", &type) == look("dir").st_ino && type == DT_DIR);
 	ck_assert(listed_ino("dir", "..", &type) == look(".").st_ino && type == DT_DIR);
+	ck_assert(listed_ino("dir/sub", "..", &type) == look("dir").st_ino);
+	ck_assert(listed_ino("dir/sub", "..", &type) == look("dir").st_ino);
 	ok(rename("dir/sub", "other/sub"));
 	ck_assert(listed_ino("other/sub", "..", &type) == look("other").st_ino);
 	ck_assert(look("other/sub/..").st_ino == look("other").st_ino);
+	ok(mkdir("dir/sub", 0755));
+	ck_assert(listed_ino("dir/sub", "..", &type) == look("dir").st_ino);
+	ok(renameat2(AT_FDCWD, "dir/sub", AT_FDCWD, "other/sub", RENAME_EXCHANGE));
+	ck_assert(listed_ino("other/sub", "..", &type) == look("other").st_ino);
+	ck_assert(listed_ino("dir/sub", "..", &type) == look("dir").st_ino);
 }
 END_TEST
 

@@ -45,6 +45,12 @@ atime relatime "new same"
 atime noatime "same same"
 atime strictatime "new new"
 
+# Without access times the kernel does not even open folders: nothing else changes.
+mount_fs noatime
+posix names names
+posix names listing
+umount_fs
+
 # The kernel gathers writes: nothing changes.
 mount_fs writeback
 for name in rights times files ranges locks; do

@@ -19,7 +19,7 @@
  * that waiting ones do not keep others out. Idle ones end; each has a buffer of a megabyte.
  */
 #define WORKERS_MAX 128
-#define WORKERS_IDLE 12
+#define WORKERS_IDLE WORKERS_MAX
 #define READAHEAD_KIB "1024"
 #define WAKE_EVERY_MS 50
 

@@ -58,7 +58,7 @@ struct data_config {
 	uint64_t epoch; /* of this mount: new segments' names; 0: read-only */
 	uint64_t
 		segment_bytes; /* 16 MiB; sealed when an extent would pass it; 129 KiB to 256 MiB */
-	uint64_t embed_bytes;  /* commits carry up to this much unsent data themselves: 128 KiB */
+	uint64_t embed_bytes;  /* commits carry up to this much unsent data themselves: 512 KiB */
 	unsigned upload_threads; /* 4; one more is kept for what commits wait for */
 	unsigned read_threads;	 /* 8: parallel ranged GETs of one read, readahead */
 	bool compress;

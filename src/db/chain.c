@@ -19,13 +19,11 @@ void db_chain_init(struct chain *c, const struct db_config *config, struct env *
 	c->gc = gc;
 	db_history_init(&c->history);
 	pthread_mutex_init(&c->lock, NULL);
-	cond_init(&c->changed);
 }
 
 void db_chain_release(struct chain *c)
 {
 	db_history_release(&c->history);
-	pthread_cond_destroy(&c->changed);
 	pthread_mutex_destroy(&c->lock);
 }
 
@@ -34,11 +32,14 @@ void db_chain_release(struct chain *c)
 /* chain.lock held */
 static void set_failed(struct chain *c, int err)
 {
+	struct chain_waiter *w;
+
 	if (c->failed)
 		return;
 	c->failed = err;
 	snprintf(c->note, sizeof(c->note), "%s", err_last_note());
-	pthread_cond_broadcast(&c->changed);
+	DL_FOREACH (c->waiters, w)
+		pthread_cond_signal(&w->wake);
 }
 
 void db_chain_fail(struct chain *c, int err)
@@ -100,8 +101,8 @@ static void finish_cut(struct chain *c, uint64_t number, int err)
 			continue;
 		w->done = true;
 		w->result = err;
+		pthread_cond_signal(&w->wake);
 	}
-	pthread_cond_broadcast(&c->changed);
 }
 
 /* One cut from before_seal to its end. An error before the cut leaves everything pending for the
@@ -161,10 +162,12 @@ bool db_chain_cut_is_durable(struct chain *c, uint64_t cut)
 }
 
 /* chain.lock held, given up meanwhile */
-static void lead_or_wait(struct chain *c)
+static void lead_or_wait(struct chain *c, struct chain_waiter *me)
 {
+	struct chain_waiter *w;
+
 	if (c->busy) {
-		pthread_cond_wait(&c->changed, &c->lock);
+		pthread_cond_wait(&me->wake, &c->lock);
 		return;
 	}
 	c->busy = true;
@@ -172,7 +175,14 @@ static void lead_or_wait(struct chain *c)
 	lead(c);
 	pthread_mutex_lock(&c->lock);
 	c->busy = false;
-	pthread_cond_broadcast(&c->changed);
+	/* One of those who came meanwhile is next. It may find that somebody else was faster: then
+	 * that one will wake it, or another. */
+	DL_FOREACH (c->waiters, w) {
+		if (!w->done && w != me) {
+			pthread_cond_signal(&w->wake);
+			break;
+		}
+	}
 }
 
 int db_chain_commit(struct chain *c)
@@ -180,17 +190,19 @@ int db_chain_commit(struct chain *c)
 	struct chain_waiter w = { 0 };
 	int err;
 
+	cond_init(&w.wake);
 	pthread_mutex_lock(&c->lock);
 	w.need = cut_needed(c);
 	DL_APPEND(c->waiters, &w);
 	c->waiting++;
 	while (!w.done && !c->failed && c->finished < w.need)
-		lead_or_wait(c);
+		lead_or_wait(c, &w);
 	c->waiting--;
 	DL_DELETE(c->waiters, &w);
 	err = c->failed ? c->failed : w.result;
 	if (err)
 		err_note(err, "%s", c->note);
 	pthread_mutex_unlock(&c->lock);
+	pthread_cond_destroy(&w.wake);
 	return err;
 }

@@ -33,8 +33,9 @@
 #include "db/history.h"
 #include "db/load.h"
 
-struct chain_waiter {
+struct chain_waiter { /* one thread in db_chain_commit */
 	struct chain_waiter *prev, *next;
+	pthread_cond_t wake; /* done, failed, or to lead */
 	uint64_t need; /* the cut that holds what the caller wrote */
 	bool done;
 	int result;
@@ -51,7 +52,6 @@ struct chain {
 	uint64_t fence_mono_ns; /* just before the fence was written */
 
 	pthread_mutex_t lock;
-	pthread_cond_t changed;
 	struct history history; /* the durable state */
 	bool busy;		/* somebody leads */
 	/* Numbers of cuts (slots have numbers of their own): */

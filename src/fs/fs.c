@@ -13,7 +13,7 @@
 
 #define RETRY_MAX_DELAY_MS 10000
 #define FOREVER_MAX_DELAY_MS 15000
-#define EMBED_BYTES (128 * KIB) /* a commit carries up to this much file data itself */
+#define EMBED_BYTES (512 * KIB) /* a commit carries up to this much file data itself */
 #define UPLOAD_THREADS 4
 #define READ_THREADS 8
 

@@ -460,7 +460,8 @@ struct seg { /* a segment's counters; every segment touched since mount, or all 
 	uint64_t id;
 	UT_hash_handle hh;
 	struct seg_record rec;
-	bool dirty; /* differs from the S record */
+	bool dirty; /* differs from the S record; then in fs.dirty_segs */
+	struct seg *dirty_prev, *dirty_next;
 };
 
 struct fs {
@@ -493,6 +494,7 @@ struct fs {
 	bool totals_dirty;
 	uint64_t reserved; /* bytes that writes were promised (limit.c) */
 	struct seg *segs;
+	struct seg *dirty_segs; /* utlist DL */
 
 	pthread_mutex_t dirty_lock;
 	struct inode *dirty_inodes; /* DL by dirty_prev/dirty_next; each holds a reference */

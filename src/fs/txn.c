@@ -245,6 +245,13 @@ void txn_drop_segment(struct txn *t, uint64_t segment)
 	txn_delete(t, &k);
 }
 
+static void seg_clean(struct fs *fs, struct seg *s)
+{
+	if (s->dirty)
+		DL_DELETE2(fs->dirty_segs, s, dirty_prev, dirty_next);
+	s->dirty = false;
+}
+
 /* totals_lock held. Nothing here can fail: txn_live has loaded the segments. */
 static void apply_segment(struct fs *fs, const struct seg_delta *d)
 {
@@ -253,6 +260,7 @@ static void apply_segment(struct fs *fs, const struct seg_delta *d)
 	if (!s)
 		return;
 	if (d->drop) {
+		seg_clean(fs, s);
 		HASH_DEL(fs->segs, s);
 		free(s);
 		return;
@@ -261,6 +269,8 @@ static void apply_segment(struct fs *fs, const struct seg_delta *d)
 	s->rec.total_bytes += (uint64_t)d->total;
 	s->rec.shared_bytes += (uint64_t)d->shared;
 	s->rec.referenced |= d->referenced;
+	if (!s->dirty)
+		DL_APPEND2(fs->dirty_segs, s, dirty_prev, dirty_next);
 	s->dirty = true;
 }
 
@@ -342,7 +352,7 @@ static void put_value(leveldb_writebatch_t *batch, const struct key *k, const st
 static int put_counters(struct fs *fs, leveldb_writebatch_t *batch)
 {
 	struct buf value CLEANUP(buf_release) = BUF_INIT;
-	struct seg *s, *next;
+	struct seg *s;
 	struct key k;
 	int count = 0;
 
@@ -354,9 +364,7 @@ static int put_counters(struct fs *fs, leveldb_writebatch_t *batch)
 		put_value(batch, &k, &value);
 		count++;
 	}
-	HASH_ITER (hh, fs->segs, s, next) {
-		if (!s->dirty)
-			continue;
+	DL_FOREACH2 (fs->dirty_segs, s, dirty_next) {
 		buf_reset(&value);
 		key_segment(&k, s->id);
 		seg_encode(&value, &s->rec);
@@ -370,11 +378,9 @@ static int put_counters(struct fs *fs, leveldb_writebatch_t *batch)
 
 static void mark_clean(struct fs *fs)
 {
-	struct seg *s, *next;
-
 	fs->totals_dirty = false;
-	HASH_ITER (hh, fs->segs, s, next)
-		s->dirty = false;
+	while (fs->dirty_segs)
+		seg_clean(fs, fs->dirty_segs);
 }
 
 /* txn_new_ino needs no seal lock: a number taken after this is in the next cut, as its inode will

@@ -43,8 +43,8 @@ umount_fs() {
 
 daemon_pid() { "$PROGRAM" status "$MNT" --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["pid"])'; }
 
-# A zombie is gone too: what takes in orphans may be slow to say so.
-gone() { [ ! -d "/proc/$1" ] || grep -q '^State:.*Z' "/proc/$1/status" 2>/dev/null; }
+# A zombie is gone too (what takes in orphans may be slow to say so), once its last thread is.
+gone() { [ ! -d "/proc/$1" ] || awk '/^State:.*Z/ { z = 1 } /^Threads:/ { n = $2 } END { exit !(z && n <= 1) }' "/proc/$1/status" 2>/dev/null; }
 
 # Loses the daemon as a power cut would lose the machine's memory, and cleans up the dead mount.
 kill_fs() {

@@ -2,7 +2,7 @@ bin_PROGRAMS += levels3fs
 levels3fs_SOURCES = fuse/main.c fuse/mount.h fuse/mount.c fuse/options.h fuse/options.c \
 	fuse/mountpoint.h fuse/mountpoint.c fuse/daemon.h fuse/daemon.c fuse/control.c \
 	fuse/session.h fuse/session.c fuse/ops.h fuse/ops.c fuse/ops_name.c fuse/ops_attr.c \
-	fuse/ops_file.c fuse/ops_dir.c fuse/wait.c fuse/wire.h fuse/wire.c
+	fuse/ops_file.c fuse/ops_dir.c fuse/ops_flags.c fuse/wait.c fuse/wire.h fuse/wire.c
 nodist_EXTRA_levels3fs_SOURCES = dummy.cc
 levels3fs_LDADD = $(CLI_LIBS) $(FUSE_LIBS)
 dist_man_MANS += man/levels3fs.1 man/mount.levels3fs.8

@@ -85,6 +85,7 @@ const struct fuse_lowlevel_ops ops_table = {
 	.fallocate = op_fallocate,
 	.lseek = op_lseek,
 	.copy_file_range = op_copy_file_range,
+	.ioctl = op_ioctl,
 	.opendir = op_opendir,
 	.readdir = op_readdir,
 	.readdirplus = op_readdirplus,
@@ -167,7 +168,9 @@ int ops_settle(fuse_req_t req, int err, uint64_t ino)
 {
 	struct ops_ctx *ctx = context(req);
 
-	return err >= 0 && ctx->sync_names ? fs_fsync(ctx->fs, ino) : err;
+	if (err < 0)
+		return err;
+	return ctx->sync_names || fs_is_sync(ctx->fs, ino) ? fs_fsync(ctx->fs, ino) : err;
 }
 
 void ops_reply_made(fuse_req_t req, int err, uint64_t dir, const struct fs_attr *a)

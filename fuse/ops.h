@@ -9,6 +9,7 @@
  *	ops_attr.c  attributes, extended attributes, statfs
  *	ops_file.c  open files
  *	ops_dir.c   directories
+ *	ops_flags.c what chattr(1) sets
  *	wait.c      requests that may wait for the store do not keep a killed process waiting
  *	wire.c      what older releases of libfuse do not pass on
  */
@@ -125,6 +126,10 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 			struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
 			struct fuse_file_info *fi_out, size_t len, int flags);
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi);
+
+void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg,
+	      struct fuse_file_info *fi, unsigned flags, const void *in_buf, size_t in_size,
+	      size_t out_size);
 
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);

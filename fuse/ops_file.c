@@ -81,8 +81,12 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	bool truncate = fi->flags & O_TRUNC;
 	struct fs_file *f = NULL;
-	int err = truncate ? ops_kill_suid(req, ino) : 0;
+	int err = 0;
 
+	if (writes(fi) || truncate)
+		err = fs_may_open(ops_fs(req), ino, fi->flags & O_APPEND, truncate);
+	if (err >= 0 && truncate)
+		err = ops_kill_suid(req, ino);
 	if (err >= 0)
 		err = fs_file_open(ops_fs(req), ino, writes(fi) || truncate, truncate, &f);
 	if (err < 0) {
@@ -160,13 +164,29 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 		(void)fuse_reply_buf(req, buf, (size_t)n);
 }
 
+/* For a program, not for pages that it changed earlier. */
+static int may_write(fuse_req_t req, uint64_t ino, const struct fuse_file_info *fi, uint64_t offset)
+{
+	int err = fs_may_write(file_of(fi), offset);
+
+	return err < 0 ? err : ops_kill_suid(req, ino);
+}
+
+/* chattr +S: as if opened with O_SYNC. */
+static ssize_t settle_written(fuse_req_t req, uint64_t ino, ssize_t written)
+{
+	int err = fs_is_sync(ops_fs(req), ino) ? fs_fsync(ops_fs(req), ino) : 0;
+
+	return err < 0 ? err : written;
+}
+
 /* O_APPEND needs nothing here: the kernel is the only one to know the file, holds its lock, and
  * says the offset. Pages written back (mmap) come without their writer, and take nothing away. */
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
 	      struct fuse_file_info *fi)
 {
 	struct wait w;
-	ssize_t n = fi->writepage ? 0 : ops_kill_suid(req, ino);
+	ssize_t n = fi->writepage ? 0 : may_write(req, ino, fi, (uint64_t)off);
 
 	if (n < 0) {
 		ops_reply_err(req, (int)n);
@@ -174,6 +194,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
 	}
 	wait_begin(&w, req);
 	n = fs_write(file_of(fi), buf, size, (uint64_t)off, false, false);
+	if (n >= 0)
+		n = settle_written(req, ino, n);
 	if (!wait_end(&w))
 		return;
 	if (n >= 0 && (size_t)n < size && fi->writepage)
@@ -198,7 +220,8 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
 		  struct fuse_file_info *fi)
 {
-	int err = ops_kill_suid(req, ino);
+	/* Of an append-only file, only what changes no byte of it. */
+	int err = may_write(req, ino, fi, mode & ~FALLOC_FL_KEEP_SIZE ? 0 : UINT64_MAX);
 
 	if (err >= 0)
 		err = fs_fallocate(file_of(fi), mode, (uint64_t)offset, (uint64_t)length);
@@ -213,7 +236,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 			struct fuse_file_info *fi_out, size_t len, int flags)
 {
 	struct wait w;
-	int64_t n = flags ? -EINVAL : ops_kill_suid(req, ino_out);
+	int64_t n = flags ? -EINVAL : may_write(req, ino_out, fi_out, (uint64_t)off_out);
 
 	if (n < 0) {
 		ops_reply_err(req, (int)n);

@@ -130,13 +130,27 @@ static int write_attr(struct fs *fs, struct inode *i, bool mode_set)
 	return txn_commit(&t);
 }
 
+/* An append-only file may still be touched: its times set to now. */
+static int check_flags(const struct inode *i, unsigned which)
+{
+	unsigned harmless = FS_SET_ATIME_NOW | FS_SET_MTIME_NOW | FS_SET_CTIME;
+
+	if (i->attr.flags & INODE_IMMUTABLE)
+		return -EPERM;
+	if (which & FS_SET_ATIME_NOW)
+		harmless |= FS_SET_ATIME;
+	if (which & FS_SET_MTIME_NOW)
+		harmless |= FS_SET_MTIME;
+	return which & ~harmless ? flags_check_changed(i) : 0;
+}
+
 /* Inode locked. */
 static int change(struct fs *fs, struct inode *i, const struct fs_attr *attr, unsigned which)
 {
 	struct attr before;
-	int err = 0;
+	int err = check_flags(i, which);
 
-	if (inode_has_dirty(i) && which != FS_SET_SIZE)
+	if (err >= 0 && inode_has_dirty(i) && which != FS_SET_SIZE)
 		err = flush_inode(fs, i);
 	if (err < 0)
 		return err;

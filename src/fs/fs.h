@@ -38,6 +38,7 @@
 #define FS_BLOCK_BYTES 4096 /* what ranges to be collapsed or inserted are multiples of */
 
 struct fs;
+struct fs_file; /* one open of one inode; holds the inode alive */
 
 /* ---- options ---- */
 
@@ -164,6 +165,19 @@ bool fs_touches_folders(const struct fs *fs);
 int fs_setattr(struct fs *fs, uint64_t ino, const struct fs_attr *attr, unsigned which,
 	       struct fs_attr *ret);
 
+/* ---- flags: chattr(1) ---- */
+
+/* FS_…_FL of <linux/fs.h>: immutable, append-only, noatime, nodump, sync, dirsync. -ENOTTY of what is neither file
+ * nor folder. The operations on names and attributes keep to them; of bytes only the caller knows what was asked: */
+int fs_get_flags(struct fs *fs, uint64_t ino, uint32_t *ret);
+/* All at once. -EOPNOTSUPP if there are others among them. */
+int fs_set_flags(struct fs *fs, uint64_t ino, uint32_t flags);
+/* Before opening for writing, and before a write (but of pages that were accepted before): -EPERM. */
+int fs_may_open(struct fs *fs, uint64_t ino, bool append, bool truncate);
+int fs_may_write(struct fs_file *f, uint64_t offset);
+/* What changes here should be durable when the call returns. */
+bool fs_is_sync(struct fs *fs, uint64_t ino);
+
 /* ---- names ---- */
 
 /* "." and ".." work too (for NFS export). -ENOENT, -ENOTDIR, -ENAMETOOLONG. */
@@ -207,8 +221,6 @@ int fs_readdir(struct fs *fs, uint64_t dir, uint64_t cookie, bool want_attr,
 	       bool (*each)(void *ctx, const struct fs_dirent *entry), void *ctx);
 
 /* ---- open files ---- */
-
-struct fs_file; /* one open of one inode; holds the inode alive */
 
 /* Regular files. truncate: O_TRUNC, atomically with opening. */
 int fs_file_open(struct fs *fs, uint64_t ino, bool for_writing, bool truncate, struct fs_file **ret);

@@ -135,6 +135,15 @@ struct attr { /* the inode record, in memory */
 #define INODE_PREALLOC 2u  /* extents may lie beyond the size (fallocate KEEP_SIZE); cleared never */
 #define INODE_SHIFTING 8u  /* extents are being moved within the file, and a T record says how far (shift.c) */
 #define INODE_NAMELESS 4u  /* made by fs_tmpfile and not linked yet: link may give it its first name */
+/* flags.c: what chattr(1) sets */
+#define INODE_IMMUTABLE 16u
+#define INODE_APPEND 32u
+#define INODE_NOATIME 64u
+#define INODE_NODUMP 128u
+#define INODE_SYNC 256u
+#define INODE_DIRSYNC 512u
+#define INODE_CHATTR \
+	(INODE_IMMUTABLE | INODE_APPEND | INODE_NOATIME | INODE_NODUMP | INODE_SYNC | INODE_DIRSYNC)
 
 void inode_encode(struct buf *out, const struct attr *a, uint64_t size);
 int inode_decode(const void *data, size_t len, uint64_t ino, struct attr *ret);

@@ -82,6 +82,8 @@ static bool is_due(const struct fs *fs, const struct attr *a, int64_t now)
 {
 	if (fs->read_only || !fs->config.atime || now == a->atime_ns)
 		return false;
+	if (a->flags & INODE_NOATIME)
+		return false;
 	if (S_ISDIR(a->mode) && fs->config.nodiratime)
 		return false;
 	if (fs->config.strictatime)

@@ -4,7 +4,7 @@ libl3fs_la_SOURCES = \
 	src/fs/fs.c src/fs/options.c \
 	src/fs/keys.c src/fs/icache.c src/fs/txn.c \
 	src/fs/attr.c src/fs/lazy.c src/fs/limit.c src/fs/acl.c src/fs/entry.c src/fs/dir.c src/fs/make.c src/fs/remove.c \
-	src/fs/rename.c src/fs/xattr.c \
+	src/fs/rename.c src/fs/xattr.c src/fs/flags.c \
 	src/fs/orphan.c src/fs/reap.c \
 	src/fs/check.h src/fs/check.c src/fs/check_data.c src/fs/check_refs.c \
 	src/fs/dirty.c src/fs/extent.c src/fs/pending.c src/fs/flush.c src/fs/tick.c \

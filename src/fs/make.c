@@ -87,6 +87,7 @@ static int inherit(struct fs *fs, const struct inode *dir, struct birth *b)
 	}
 	if (S_ISDIR(b->attr.mode))
 		b->attr.parent = dir->ino;
+	b->attr.flags |= flags_inherited(dir, b->attr.mode);
 	return inherit_acl(fs, dir, b);
 }
 
@@ -125,8 +126,10 @@ static int bear(struct fs *fs, struct party *p, struct inode *dir, const struct 
 		struct birth *b, struct inode **ret)
 {
 	struct inode *node;
-	int err = inherit(fs, dir, b);
+	int err = flags_check_added(dir);
 
+	if (err >= 0)
+		err = inherit(fs, dir, b);
 	if (err >= 0 && dir->attr.nlink == 0)
 		err = -ENOENT;
 	if (err >= 0 && S_ISDIR(b->attr.mode) && dir->attr.nlink == UINT32_MAX)
@@ -322,6 +325,8 @@ int fs_tmpfile(struct fs *fs, uint64_t dir, const struct fs_cred *cred, uint32_t
 /* Both locked. */
 static int check_link(const struct inode *i, const struct inode *dir)
 {
+	if (flags_check_changed(i) < 0 || flags_check_added(dir) < 0)
+		return -EPERM;
 	if (i->attr.nlink == 0 && !(i->attr.flags & INODE_NAMELESS))
 		return -ENOENT;
 	if (i->attr.nlink >= LINK_MAX_FILE)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What the files of the namespace share: entry.c, attr.c, acl.c, dir.c, make.c, remove.c, rename.c,
- * xattr.c, orphan.c, reap.c. The rest of the room needs internal.h only.
+ * xattr.c, flags.c, orphan.c, reap.c. The rest of the room needs internal.h only.
  */
 #ifndef LEVELS3_FS_NAMES_H
 #define LEVELS3_FS_NAMES_H
@@ -74,6 +74,16 @@ int removal_order(struct fs *fs, struct inode *i);
 int xattr_read(struct fs *fs, uint64_t ino, const char *name, struct buf *out);
 void xattr_warm(struct fs *fs, struct inode *i, const char *name); /* not locked */
 void xattr_put(struct txn *t, struct inode *i, const char *name, const struct buf *value);
+
+/* ---- flags.c; all locked. 0 or -EPERM ---- */
+
+/* The inode's attributes, names or bytes in place. */
+int flags_check_changed(const struct inode *i);
+/* A name comes into the folder; one goes, and with it the inode's. */
+int flags_check_added(const struct inode *dir);
+int flags_check_removed(const struct inode *dir, const struct inode *i);
+/* What a new inode of this mode gets from its folder. */
+uint32_t flags_inherited(const struct inode *dir, uint32_t mode);
 
 /* ---- acl.c: POSIX ACLs, stored as the xattrs that Linux passes ---- */
 

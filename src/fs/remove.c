@@ -39,11 +39,12 @@ static int write_removal(struct fs *fs, struct party *p, struct inode *dir, stru
 {
 	int64_t now = fs_now_ns(fs);
 	struct txn t;
-	int err;
+	int err = flags_check_removed(dir, i);
 
-	if (i->attr.entries > 0)
-		return -ENOTEMPTY;
-	err = txn_begin(fs, &t);
+	if (err >= 0 && i->attr.entries > 0)
+		err = -ENOTEMPTY;
+	if (err >= 0)
+		err = txn_begin(fs, &t);
 	if (err < 0)
 		return err;
 	entry_remove(&t, dir->ino, name, e);

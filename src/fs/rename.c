@@ -183,12 +183,23 @@ static int make_whiteout(struct move *m)
 }
 
 /* All locked. */
+static int check_flags(const struct move *m)
+{
+	int err = flags_check_removed(m->from_dir, m->source);
+
+	if (err < 0)
+		return err;
+	return m->target ? flags_check_removed(m->to_dir, m->target) : flags_check_added(m->to_dir);
+}
+
 static int write_all(struct move *m, struct party *p)
 {
 	bool exchange = m->flags & FS_RENAME_EXCHANGE;
 	struct txn t;
-	int err;
+	int err = check_flags(m);
 
+	if (err < 0)
+		return err;
 	if (m->to_dir->attr.nlink == 0)
 		return -ENOENT;
 	if (m->target && !exchange && m->target->attr.entries > 0)

@@ -196,8 +196,10 @@ static int write_change(struct fs *fs, struct party *p, struct inode *i, const s
 static int change_locked(struct fs *fs, struct party *p, struct inode *i, struct change *c)
 {
 	uint32_t mode = i->attr.mode;
-	int existed = check_flags(fs, i, c), err = existed;
+	int err = flags_check_changed(i), existed = 0;
 
+	if (err >= 0)
+		err = existed = check_flags(fs, i, c);
 	if (err >= 0 && !c->remove)
 		err = apply_acl(i, c);
 	/* An ACL that says what the mode says already changes nothing. */

@@ -113,33 +113,46 @@ static void end_of_head(struct http *h, struct http_counts *counts)
 		lose(h, counts);
 		return;
 	}
-	counts->requests[kind_of(&t, h->head)]++;
+	h->kind = kind_of(&t, h->head);
+	h->begun++;
+	counts->requests[h->kind]++;
 	h->body_left = length ? strtoull(length, NULL, 10) : 0;
 	counts->body_up += h->body_left;
 	h->state = h->body_left ? HTTP_IN_BODY : HTTP_IN_HEAD;
 	h->len = 0;
 }
 
-/* Takes what belongs to the head and returns how much that was. */
-static size_t take_head(struct http *h, const char *bytes, size_t len, struct http_counts *counts)
+/* Takes what belongs to a head and returns how much that was. *ret_whole: it is whole, and ends
+ * with a newline. */
+static size_t take_head(char head[HTTP_HEAD_MAX + 1], size_t *head_len, const char *bytes,
+			size_t len, bool *ret_whole)
 {
-	size_t before = h->len, room = HTTP_HEAD_MAX - h->len;
+	size_t before = *head_len, room = HTTP_HEAD_MAX - before;
 	size_t n = len < room ? len : room;
 	size_t from = before > 3 ? before - 3 : 0;
 	char *end;
 
-	memcpy(h->head + before, bytes, n);
-	h->len += n;
-	h->head[h->len] = '\0';
-	end = memmem(h->head + from, h->len - from, "\r\n\r\n", 4);
-	if (!end) {
-		if (h->len == HTTP_HEAD_MAX)
-			lose(h, counts);
+	memcpy(head + before, bytes, n);
+	*head_len += n;
+	head[*head_len] = '\0';
+	end = memmem(head + from, *head_len - from, "\r\n\r\n", 4);
+	*ret_whole = end;
+	if (!end)
 		return n;
-	}
-	n = (size_t)(end + 4 - h->head) - before;
+	n = (size_t)(end + 4 - head) - before;
 	end[2] = '\0';
-	end_of_head(h, counts);
+	return n;
+}
+
+static size_t feed_head(struct http *h, const char *bytes, size_t len, struct http_counts *counts)
+{
+	bool whole;
+	size_t n = take_head(h->head, &h->len, bytes, len, &whole);
+
+	if (whole)
+		end_of_head(h, counts);
+	else if (h->len == HTTP_HEAD_MAX)
+		lose(h, counts);
 	return n;
 }
 
@@ -151,7 +164,7 @@ void http_feed(struct http *h, const void *bytes, size_t len, struct http_counts
 		size_t n;
 
 		if (h->state == HTTP_IN_HEAD) {
-			n = take_head(h, p, len, counts);
+			n = feed_head(h, p, len, counts);
 		} else {
 			n = len < h->body_left ? len : (size_t)h->body_left;
 			h->body_left -= n;
@@ -161,6 +174,58 @@ void http_feed(struct http *h, const void *bytes, size_t len, struct http_counts
 		p += n;
 		len -= n;
 	}
+}
+
+/* ---- answers ---- */
+
+enum http_kind http_kind_of_name(const char *name)
+{
+	enum http_kind k = 0;
+
+	while (k < HTTP_KINDS && strcmp(kind_names[k], name) != 0)
+		k++;
+	return k;
+}
+
+void http_answer_begin(struct http_answer *a)
+{
+	a->state = ANSWER_IN_HEAD;
+	a->len = 0;
+	a->body_bytes = 0;
+}
+
+static void end_of_answer_head(struct http_answer *a)
+{
+	const char *length = header(a->head, "content-length");
+	unsigned status = 0;
+
+	if (sscanf(a->head, "HTTP/%*s %3u", &status) != 1) {
+		a->state = ANSWER_IS_UNKNOWN;
+		return;
+	}
+	if (status < 200) {
+		http_answer_begin(a);
+		return;
+	}
+	a->state = ANSWER_IN_BODY;
+	a->body_bytes = length ? strtoull(length, NULL, 10) : 0;
+}
+
+size_t http_answer_feed(struct http_answer *a, const void *bytes, size_t len)
+{
+	const char *p = bytes;
+	size_t done = 0;
+
+	while (done < len && a->state == ANSWER_IN_HEAD) {
+		bool whole;
+
+		done += take_head(a->head, &a->len, p + done, len - done, &whole);
+		if (whole)
+			end_of_answer_head(a);
+		else if (a->len == HTTP_HEAD_MAX)
+			a->state = ANSWER_IS_UNKNOWN;
+	}
+	return done;
 }
 
 size_t http_print(const struct http_counts *counts, char *out, size_t size)

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A TCP proxy between an S3 client and a server on loopback: counts requests by kind, and delays
- *what passes as a long line would.
+ * A TCP proxy between an S3 client and a server on loopback: counts requests by kind, delays what
+ *passes as a long line would, and does what bad lines and bad servers do when it is told to.
  *
- *	proxy SERVER_PORT DELAY_MS COUNTS_SOCKET
+ *	proxy SERVER_PORT DELAY_MS COUNTS_SOCKET [CONTROL_SOCKET]
  *
  * Prints the port it listens on. DELAY_MS is a whole round trip: half of it for each direction, one
  *more for connecting. Bandwidth is not limited. Bytes pass unchanged, so signatures stay right. Who
- *connects to the Unix socket COUNTS_SOCKET is given the counts so far as one JSON object.
+ *connects to the Unix socket COUNTS_SOCKET is given the counts so far as one JSON object. fault.h
+ *lists the commands that the Unix socket CONTROL_SOCKET takes. It need not find the server there:
+ *who connects meanwhile is sent away.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -27,7 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "http.h"
+#include "fault.h"
 
 #define READ_BYTES (256 * 1024)
 /* In flight per direction. With a delay that is bandwidth x delay of a fast line; without one, what
@@ -57,14 +59,17 @@ struct conn {
 	struct conn *next, **link;
 	struct flow up, down;
 	struct http http;
-	uint64_t open_ns; /* when the client may believe to be connected */
+	struct fault_fate fate; /* of the request under way */
+	uint64_t open_ns;	/* when the client may believe to be connected */
 	bool broken;
+	bool silent; /* nothing passes any more, until heal */
 };
 
 static struct conn *conns;
 static struct http_counts counts;
 static uint64_t half_delay_ns;
 static size_t queue_max = QUEUE_DIRECT;
+static bool line_is_cut;
 static uint8_t scratch[READ_BYTES];
 
 static uint64_t now_ns(void)
@@ -127,7 +132,7 @@ static void queue_piece(struct conn *c, struct flow *f, const uint8_t *bytes, si
 /* What need not wait goes on at once, without being copied. */
 static void pass(struct conn *c, struct flow *f, size_t len, uint64_t now)
 {
-	uint64_t due = now + half_delay_ns;
+	uint64_t due = now + half_delay_ns + (f == &c->down ? c->fate.delay_ns : 0);
 	ssize_t sent = 0;
 
 	if (due < c->open_ns)
@@ -143,10 +148,52 @@ static void pass(struct conn *c, struct flow *f, size_t len, uint64_t now)
 		queue_piece(c, f, scratch + sent, len - (size_t)sent, due);
 }
 
+/* The client closes its end with a reset instead of an orderly end. */
+static void reset(struct conn *c)
+{
+	struct linger at_once = { .l_onoff = 1 };
+
+	(void)setsockopt(c->up.from, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	c->broken = true;
+}
+
+/* len bytes of a request are in scratch. False: they go no further. */
+static bool admit(struct conn *c, size_t len)
+{
+	uint64_t before = c->http.begun;
+
+	http_feed(&c->http, scratch, len, &counts);
+	counts.wire_up += len;
+	if (c->http.begun == before)
+		return !c->silent;
+	fault_draw(c->http.kind, &c->fate);
+	c->silent = c->silent || c->fate.fault == FAULT_STALL;
+	if (c->fate.fault == FAULT_RESET)
+		reset(c);
+	else if (c->fate.fault == FAULT_DROP)
+		c->broken = true;
+	return !c->silent && !c->broken;
+}
+
+/* Likewise of an answer. */
+static bool admit_answer(struct conn *c, size_t *len)
+{
+	enum fault_verdict v = fault_answer(&c->fate, scratch, len);
+
+	counts.wire_down += *len;
+	c->silent = c->silent || v == FAULT_SWALLOW;
+	if (v != FAULT_CLOSE)
+		return !c->silent;
+	(void)!send(c->down.to, scratch, *len, MSG_NOSIGNAL);
+	c->broken = true;
+	return false;
+}
+
 static void receive(struct conn *c, struct flow *f, uint64_t now)
 {
 	while (!f->ended && !c->broken && f->queued < queue_max) {
 		ssize_t n = recv(f->from, scratch, sizeof(scratch), 0);
+		size_t len = n > 0 ? (size_t)n : 0;
 
 		if (n < 0) {
 			if (errno == EINTR)
@@ -159,13 +206,8 @@ static void receive(struct conn *c, struct flow *f, uint64_t now)
 			send_pieces(c, f, now);
 			return;
 		}
-		if (f == &c->up) {
-			http_feed(&c->http, scratch, (size_t)n, &counts);
-			counts.wire_up += (uint64_t)n;
-		} else {
-			counts.wire_down += (uint64_t)n;
-		}
-		pass(c, f, (size_t)n, now);
+		if (f == &c->up ? admit(c, len) : admit_answer(c, &len))
+			pass(c, f, len, now);
 	}
 }
 
@@ -243,7 +285,7 @@ static int watch(int epoll, int fd, struct conn *c)
 
 static void begin(int epoll, int client, uint16_t port, uint64_t now)
 {
-	int server = connect_to(port);
+	int server = line_is_cut ? -1 : connect_to(port);
 	struct conn *c = server < 0 ? NULL : calloc(1, sizeof(*c));
 
 	if (!c) {
@@ -323,6 +365,40 @@ static void tell_counts(int listener)
 	(void)close(asker);
 }
 
+static void obey(enum fault_order order)
+{
+	if (order == FAULT_ORDER_NONE)
+		return;
+	line_is_cut = order == FAULT_ORDER_CUT;
+	for (struct conn *c = conns; c; c = c->next) {
+		if (line_is_cut)
+			reset(c);
+		else if (c->silent)
+			c->broken = true;
+	}
+}
+
+/* Whoever sends commands does so at once. */
+static void take_command(int listener)
+{
+	struct timeval patience = { .tv_sec = 5 };
+	int asker = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	char line[256], reply[512];
+	ssize_t n;
+
+	if (asker < 0)
+		return;
+	(void)setsockopt(asker, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	n = recv(asker, line, sizeof(line) - 1, 0);
+	if (n > 0) {
+		line[n] = '\0';
+		line[strcspn(line, "\n")] = '\0';
+		obey(fault_command(line, reply, sizeof(reply)));
+		(void)!send(asker, reply, strlen(reply), MSG_NOSIGNAL);
+	}
+	(void)close(asker);
+}
+
 static int wait_events(int epoll, struct epoll_event *events, uint64_t looked)
 {
 	uint64_t now = now_ns(), due = next_due(looked), wait = due > now ? due - now : 0;
@@ -335,7 +411,11 @@ static int wait_events(int epoll, struct epoll_event *events, uint64_t looked)
 	return n;
 }
 
-static void serve(int epoll, int listener, int counter, uint16_t server_port)
+struct sockets {
+	int clients, counter, control; /* that one -1 if there is none */
+};
+
+static void serve(int epoll, const struct sockets *s, uint16_t server_port)
 {
 	struct epoll_event events[EVENTS];
 	uint64_t now = now_ns();
@@ -347,11 +427,13 @@ static void serve(int epoll, int listener, int counter, uint16_t server_port)
 
 		for (int i = 0; i < n; i++) {
 			if (events[i].data.ptr == &counts)
-				tell_counts(counter);
+				tell_counts(s->counter);
+			else if (events[i].data.ptr == &line_is_cut)
+				take_command(s->control);
 			else if (events[i].data.ptr)
 				pump(events[i].data.ptr, now);
 			else
-				accept_all(epoll, listener, server_port);
+				accept_all(epoll, s->clients, server_port);
 		}
 		pump_due(now);
 	}
@@ -399,22 +481,28 @@ static void add(int epoll, int fd, void *mark)
 
 int main(int argc, char **argv)
 {
-	int epoll = epoll_create1(EPOLL_CLOEXEC), listener, counter;
+	struct sockets s = { .control = -1 };
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
 
-	if (argc != 4) {
-		(void)fprintf(stderr, "usage: proxy SERVER_PORT DELAY_MS COUNTS_SOCKET\n");
+	if (argc < 4 || argc > 5) {
+		(void)fprintf(stderr,
+			      "usage: proxy SERVER_PORT DELAY_MS COUNTS_SOCKET [CONTROL_SOCKET]\n");
 		return 2;
 	}
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* whom it serves has no use for it after its end */
 	half_delay_ns = (uint64_t)(strtod(argv[2], NULL) * (double)NS_PER_MS / 2);
 	if (half_delay_ns)
 		queue_max = QUEUE_DELAYED;
-	counter = listen_unix(argv[3]);
-	listener = listen_tcp();
 	if (epoll < 0)
 		die("epoll_create1");
-	add(epoll, listener, NULL);
-	add(epoll, counter, &counts);
-	serve(epoll, listener, counter, (uint16_t)strtoul(argv[1], NULL, 10));
+	s.counter = listen_unix(argv[3]);
+	add(epoll, s.counter, &counts);
+	if (argc == 5) {
+		s.control = listen_unix(argv[4]);
+		add(epoll, s.control, &line_is_cut);
+	}
+	s.clients = listen_tcp();
+	add(epoll, s.clients, NULL);
+	serve(epoll, &s, (uint16_t)strtoul(argv[1], NULL, 10));
 	return 0;
 }

@@ -12,8 +12,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #define INFLIGHT_DEFAULT 24
+#define DOUBT_SAME 3
+#define DOUBT_TRIES 12
 #define BACKLOG_MIN_BYTES (4 * MIB)
 #define BACKLOG_MAX_BYTES (32 * MIB)
 
@@ -381,6 +384,28 @@ void cache_distrust(struct cache *c, const char *key, uint64_t offset, size_t le
 {
 	memory_drop(c->memory, key, &(struct span){ offset, len });
 	disk_forget(c->disk, key);
+}
+
+/* Three times, because what was on its way to the disk when it was distrusted comes once more. */
+int cache_doubt(struct cache *c, struct cache_doubt *d, const char *key, uint64_t offset,
+		const void *bytes, size_t len)
+{
+	uint64_t sum = XXH3_64bits(bytes, len);
+
+	d->same = d->tries > 0 && d->sum == sum ? d->same + 1 : 1;
+	d->sum = sum;
+	d->tries++;
+	cache_distrust(c, key, offset, len);
+	if (d->same == DOUBT_SAME)
+		return err_note(-L3_CORRUPT, "%s: bytes %llu to %llu are not what was written", key,
+				(unsigned long long)offset, (unsigned long long)(offset + len));
+	if (d->tries == DOUBT_TRIES)
+		return err_note(-L3_SERVER,
+				"%s: bytes %llu to %llu come damaged, each time differently", key,
+				(unsigned long long)offset, (unsigned long long)(offset + len));
+	log_debug("%s: bytes %llu to %llu came damaged, fetching them again", key,
+		  (unsigned long long)offset, (unsigned long long)(offset + len));
+	return 0;
 }
 
 void cache_forget(struct cache *c, const char *key)

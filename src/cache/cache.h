@@ -96,6 +96,17 @@ void cache_insert(struct cache *c, const char *key, uint64_t offset, const void 
 		  bool disk_only);
 /* The range turned out wrong for its reader: forget it so that the next read fetches it again. */
 void cache_distrust(struct cache *c, const char *key, uint64_t offset, size_t len);
+/*
+ * What to do about bytes that the reader's own checksum denies: the cache forgets them, and 0: read them again;
+ * -L3_CORRUPT: the same come again and again, so it is the object that is damaged; -L3_SERVER: they come damaged in
+ * ever new ways, so it is the line or the server, and may pass. One struct for each read, zeros at first.
+ */
+struct cache_doubt {
+	unsigned tries, same;
+	uint64_t sum;
+};
+int cache_doubt(struct cache *c, struct cache_doubt *d, const char *key, uint64_t offset, const void *bytes,
+		size_t len);
 /* The object is deleted. */
 void cache_forget(struct cache *c, const char *key);
 void cache_stats(struct cache *c, struct cache_stats *ret);

@@ -224,7 +224,7 @@ static bool open_data(struct reading *r)
 		return true;
 	object_file(r->o, 'd', file);
 	r->fd = openat(r->d->folder.fd, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (r->fd < 0)
+	if (r->fd < 0 && !disk_is_our_lack(-errno))
 		drop_object(r->d, r->o, -errno);
 	return r->fd >= 0;
 }
@@ -453,6 +453,8 @@ static bool write_piece(struct disk *d, struct disk_object *o, const char *key,
 		err = write_files(d, o, key, &p, data, bytes);
 		pthread_mutex_lock(&d->lock);
 		d->reserved_bytes -= need;
+		if (disk_is_our_lack(err) && o->has_index)
+			return false; /* what was there before is whole */
 		o->has_data = o->has_index = true;
 		object_account(d, o, bytes[0], bytes[1]);
 		if (err >= 0)

@@ -80,6 +80,8 @@ int disk_make_room(struct disk *d, uint64_t need);
 /* After an error of the file system: leaves it alone for a while; if somebody removed the folder,
  * makes it again (dropped). */
 void disk_trouble(struct disk *d, int err);
+/* Not the disk's fault, and no reason to give up what is on it. */
+bool disk_is_our_lack(int err);
 bool disk_is_bypassed(struct disk *d);
 void disk_all_well(struct disk *d); /* a write succeeded */
 

@@ -129,7 +129,7 @@ static void load(struct disk *d, struct disk_object *o, const char *key)
 	pthread_mutex_unlock(&d->lock);
 	err = index_load(d->folder.fd, file, key, &pieces);
 	pthread_mutex_lock(&d->lock);
-	if (err == -ENOMEM)
+	if (disk_is_our_lack(err))
 		return;
 	if (err < 0) {
 		__atomic_add_fetch(&d->stats->corrupt, 1, __ATOMIC_RELAXED);
@@ -247,6 +247,11 @@ int disk_make_room(struct disk *d, uint64_t need)
 static uint64_t now_ms(struct disk *d)
 {
 	return clock_mono_ms(d->clock);
+}
+
+bool disk_is_our_lack(int err)
+{
+	return err == -EMFILE || err == -ENFILE || err == -ENOMEM;
 }
 
 bool disk_is_bypassed(struct disk *d)

@@ -186,8 +186,22 @@ static int view_run(struct data *d, const char *key, const struct run *run, enum
 	return err;
 }
 
+/* A copy damaged on the way or in the cache says nothing about the object. */
+static int doubt_run(struct data *d, const char *key, const struct stretch *at,
+		     const struct cache_view *view, struct cache_doubt *doubt)
+{
+	size_t len = at->end - at->start;
+	uint8_t *scratch CLEANUP(free_ptr) = malloc(len);
+
+	if (!scratch)
+		return -ENOMEM;
+	return cache_doubt(d->config.cache, doubt, key, at->start,
+			   cache_view_bytes(view, at->start, len, scratch), len);
+}
+
+/* 1: another try is due. */
 static int run_try(struct data *d, const char *key, const struct want *wants, const struct run *run,
-		   enum data_reach reach)
+		   enum data_reach reach, struct cache_doubt *doubt)
 {
 	struct cache_view view;
 	int err = view_run(d, key, run, reach, &view);
@@ -195,6 +209,10 @@ static int run_try(struct data *d, const char *key, const struct want *wants, co
 	if (err < 0)
 		return err;
 	err = deliver_run(d, wants, run, &view);
+	if (err == -L3_CORRUPT) {
+		err = doubt_run(d, key, &run->at, &view, doubt);
+		err = err < 0 ? err : 1;
+	}
 	cache_view_release(&view);
 	return err;
 }
@@ -202,17 +220,15 @@ static int run_try(struct data *d, const char *key, const struct want *wants, co
 static int run_read(struct data *d, const struct want *wants, const struct run *run,
 		    enum data_reach reach)
 {
+	struct cache_doubt doubt = { 0 };
 	char key[DATA_KEY_MAX];
 	int err;
 
 	data_key(run->at.segment, key);
-	err = run_try(d, key, wants, run, reach);
-	if (err != -L3_CORRUPT)
-		return err;
-	/* A copy damaged on the way or in the cache says nothing about the object. */
-	log_debug("%s, fetching it again", err_last_note());
-	cache_distrust(d->config.cache, key, run->at.start, run->at.end - run->at.start);
-	return run_try(d, key, wants, run, reach);
+	do
+		err = run_try(d, key, wants, run, reach, &doubt);
+	while (err > 0);
+	return err;
 }
 
 /*

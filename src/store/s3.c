@@ -96,8 +96,8 @@ static void format_range(uint64_t offset, uint64_t len, char out[64])
 			       (unsigned long long)(offset + len - 1));
 }
 
-static int s3_get(struct store *s, const char *key, uint64_t offset, uint64_t len, struct buf *out,
-		  struct store_meta *ret_meta)
+static int get_once(struct store *s, const char *key, uint64_t offset, uint64_t len,
+		    struct buf *out, struct store_meta *ret_meta)
 {
 	struct s3_call c CLEANUP(s3_call_release);
 	size_t before = out->len;
@@ -128,6 +128,53 @@ static int s3_get(struct store *s, const char *key, uint64_t offset, uint64_t le
 					   : (uint64_t)c.answer.total_bytes,
 		  ret_meta);
 	return 0;
+}
+
+static bool is_doubtful(const struct s3 *s3, const uint8_t *data, size_t len,
+			const struct store_meta *meta)
+{
+	return len > 0 && meta->size_bytes == len &&
+	       !__atomic_load_n(&s3->plain_etags, __ATOMIC_RELAXED) &&
+	       s3_md5_differs(data, len, meta->etag);
+}
+
+static int look_again(struct s3 *s3, const char *key, const uint8_t *data, size_t len)
+{
+	struct buf again CLEANUP(buf_release) = BUF_INIT;
+	int err = get_once(&s3->store, key, 0, STORE_TO_END, &again, NULL);
+
+	if (err < 0)
+		return err;
+	if (again.len != len || memcmp(again.data, data, len) != 0)
+		return err_note(-L3_UNREACHABLE, "GET %s: bytes were changed on the way", key);
+	__atomic_store_n(&s3->plain_etags, true, __ATOMIC_RELAXED);
+	return 0;
+}
+
+/*
+ * Most servers' ETag is the object's MD5, with which damage is noticed that TCP's weak checksum, a
+ * proxy or a broken server let pass. Where it looks like one and does not fit, a second look tells:
+ * the same bytes again mean that this server's ETags are something else. What is read in ranges has
+ * checksums of its own, which their readers know.
+ */
+static int s3_get(struct store *s, const char *key, uint64_t offset, uint64_t len, struct buf *out,
+		  struct store_meta *ret_meta)
+{
+	struct store_meta meta = { 0 };
+	size_t before = out->len;
+	int err;
+
+	if (offset > 0 || len != STORE_TO_END)
+		return get_once(s, key, offset, len, out, ret_meta);
+	err = get_once(s, key, offset, len, out, &meta);
+	if (err >= 0 &&
+	    is_doubtful(s3_of(s), out->data ? out->data + before : NULL, out->len - before, &meta))
+		err = look_again(s3_of(s), key, out->data + before, out->len - before);
+	if (err < 0)
+		out->len = before;
+	else if (ret_meta)
+		*ret_meta = meta;
+	return err;
 }
 
 /* ---- writing ---- */

@@ -74,6 +74,8 @@ int s3_canonical_request(const struct s3_sign_request *r, struct buf *out,
 			 struct buf *signed_names);
 int s3_sha256_hex(const struct iovec *iov, int iovcnt, char out[S3_SHA256_HEX_LEN]);
 int s3_md5_base64(const void *data, size_t len, char out[S3_MD5_BASE64_LEN]);
+/* True if hex could be an MD5, and is not that of the data. */
+bool s3_md5_differs(const void *data, size_t len, const char *hex);
 /* Percent-encoding as SigV4 wants it: all but A-Za-z0-9-._~ (and '/' if keep_slash). */
 void s3_encode(struct buf *out, const char *s, bool keep_slash);
 
@@ -182,6 +184,7 @@ struct s3 {
 	unsigned connections;
 	bool bare_match;  /* atomic: this server takes If-Match without quotes only */
 	bool single_only; /* atomic: it does not know DeleteObjects */
+	bool plain_etags; /* atomic: its ETags look like MD5 sums, but say nothing about the bytes (SSE-KMS) */
 };
 
 int s3_keys_load(const char *profile, struct s3_keys **ret);

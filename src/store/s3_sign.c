@@ -57,6 +57,19 @@ int s3_md5_base64(const void *data, size_t len, char out[S3_MD5_BASE64_LEN])
 	return 0;
 }
 
+bool s3_md5_differs(const void *data, size_t len, const char *hex)
+{
+	uint8_t sum[MD5_BYTES];
+	char ours[2 * MD5_BYTES + 1];
+
+	if (strlen(hex) != 2 * MD5_BYTES || strspn(hex, "0123456789abcdef") != 2 * MD5_BYTES)
+		return false;
+	if (!EVP_Digest(data, len, sum, NULL, EVP_md5(), NULL))
+		return false;
+	to_hex(sum, sizeof(sum), ours);
+	return strcmp(ours, hex) != 0;
+}
+
 void s3_encode(struct buf *out, const char *s, bool keep_slash)
 {
 	static const char plain[] =

@@ -11,7 +11,7 @@
 #include "config.h"
 
 #define WATCHERS_MAX 32
-#define REQUEST_MS 2000
+#define REQUEST_MS 20000
 
 struct control {
 	struct daemon *daemon;

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define ITEMS_MAX 128
-#define ANSWER_MS 10000
+#define ANSWER_MS 20000
 
 struct item { /* one line of the answer: "n KEY VALUE", "s …", "b …" */
 	char kind;

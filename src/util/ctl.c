@@ -13,7 +13,11 @@
 
 #define NAME_PREFIX "levels3fs/"
 #define PATIENCE_S 5
-#define ASK_MS 2000
+/* A machine with much else to do is slow to answer; one that asks all daemons must not wait long
+ * for each. */
+#define ASK_MS 20000
+#define ASK_EACH_MS 2000
+#define LOOKS 5
 
 /* ---- names ---- */
 
@@ -140,21 +144,22 @@ struct wanted {
 
 /* Asks for a line on a connection of its own: a daemon serves one request a connection, and one
  * connection after another. 0, -ENOENT if no answer comes, -EACCES. */
-static int ask(const char *name, const uid_t *owner, const char *question, char out[CTL_LINE_MAX])
+static int ask(const char *name, const uid_t *owner, const char *question, int patience_ms,
+	       char out[CTL_LINE_MAX])
 {
 	struct ctl_reader r = { .fd = -1 };
 	int err = connect_name(name, owner, &r.fd, NULL);
 
 	if (err < 0)
 		return err;
-	if (ctl_write(r.fd, "%s", question) < 0 || ctl_read(&r, out, ASK_MS) <= 0)
+	if (ctl_write(r.fd, "%s", question) < 0 || ctl_read(&r, out, patience_ms) <= 0)
 		err = -ENOENT;
 	(void)close(r.fd);
 	return err;
 }
 
-/* A device number is given again as soon as its mount is gone, while that mount's daemon may still be
- * storing: so it is asked whether it serves, and what. */
+/* A device number is given again as soon as its mount is gone, while that mount's daemon may still
+ * be storing: so it is asked whether it serves, and what. */
 static int attempt_mount(const char *name, void *ctx)
 {
 	struct wanted *w = ctx;
@@ -163,7 +168,7 @@ static int attempt_mount(const char *name, void *ctx)
 
 	if (strncmp(name, w->prefix, strlen(w->prefix)) != 0)
 		return -ENOENT;
-	err = ask(name, w->owner, "serving", line);
+	err = ask(name, w->owner, "serving", ASK_MS, line);
 	w->denied = w->denied || err == -EACCES;
 	if (err < 0 || (w->dir && strcmp(line, w->dir) != 0))
 		return -ENOENT;
@@ -174,7 +179,7 @@ static bool has_dir(const char *name, const char *dir)
 {
 	char line[CTL_LINE_MAX];
 
-	return ask(name, NULL, "mountpoint", line) == 0 && strcmp(line, dir) == 0;
+	return ask(name, NULL, "mountpoint", ASK_EACH_MS, line) == 0 && strcmp(line, dir) == 0;
 }
 
 static int attempt_dir(const char *name, void *ctx)
@@ -200,10 +205,13 @@ int ctl_connect(const struct ctl_mount *m, int *ret_fd, pid_t *ret_pid)
 {
 	char prefix[96];
 	struct wanted w = { .prefix = prefix, .dir = m->dir, .owner = &m->owner, .fd = -1 };
-	int err;
+	int err = -ENOENT;
 
 	(void)snprintf(prefix, sizeof(prefix), NAME_PREFIX "%u:%u/", m->major, m->minor);
-	err = each_name(attempt_mount, &w);
+	/* The kernel tells the list page by page; what others close meanwhile can make it leave one
+	 * out. */
+	for (unsigned i = 0; i < LOOKS && err == -ENOENT; i++)
+		err = each_name(attempt_mount, &w);
 	w.dir = NULL; /* moved, or seen through a bind mount */
 	if (err == -ENOENT)
 		err = each_name(attempt_mount, &w);

@@ -59,8 +59,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->time_gran = 1;
 }
 
-/* No flush: closing promises nothing, and ENOSYS once spares a request per close. No access: the
- * kernel checks permissions. No locks: see op_init. */
+/* No access: the kernel checks permissions. No locks: see op_init. */
 const struct fuse_lowlevel_ops ops_table = {
 	.init = op_init,
 	.lookup = op_lookup,
@@ -80,6 +79,7 @@ const struct fuse_lowlevel_ops ops_table = {
 	.create = op_create,
 	.read = op_read,
 	.write = op_write,
+	.flush = op_flush,
 	.release = op_release,
 	.fsync = op_fsync,
 	.fallocate = op_fallocate,
@@ -90,7 +90,7 @@ const struct fuse_lowlevel_ops ops_table = {
 	.readdir = op_readdir,
 	.readdirplus = op_readdirplus,
 	.releasedir = op_releasedir,
-	.fsyncdir = op_fsync,
+	.fsyncdir = op_fsyncdir,
 	.statfs = op_statfs,
 	.setxattr = op_setxattr,
 	.getxattr = op_getxattr,
@@ -132,7 +132,10 @@ static void report(int err)
 
 void ops_reply_err(fuse_req_t req, int err)
 {
-	int e = err_to_errno(err);
+	/* What is wrong with the store is nothing that a program could tell apart from its own
+	 * faults: a read that the store denies or throttles must not look like a missing right, or
+	 * like EAGAIN. */
+	int e = err <= -L3_FENCED ? EIO : err_to_errno(err);
 
 	if (e == EIO)
 		report(err);

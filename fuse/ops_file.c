@@ -12,11 +12,13 @@ static struct fs_file *file_of(const struct fuse_file_info *fi)
 	return (struct fs_file *)(uintptr_t)fi->fh; // NOLINT(performance-no-int-to-ptr)
 }
 
-/* What the kernel has cached of a file stays right while it is not open, too. */
-static void set_handle(struct fuse_file_info *fi, struct fs_file *f)
+/* What the kernel has cached of a file stays right while it is not open, too. Who only reads has
+ * nothing to learn from closing. */
+static void set_handle(struct fuse_file_info *fi, struct fs_file *f, bool for_writing)
 {
 	fi->fh = (uintptr_t)f;
 	fi->keep_cache = 1;
+	fi->noflush = !for_writing;
 }
 
 static bool writes(const struct fuse_file_info *fi)
@@ -30,7 +32,7 @@ static void reply_created(fuse_req_t req, struct fuse_file_info *fi, struct fs_f
 	struct fuse_entry_param e;
 
 	ops_fill_entry(a, &e);
-	set_handle(fi, f);
+	set_handle(fi, f, true);
 	/* The process was killed meanwhile: there will be no release. */
 	if (fuse_reply_create(req, &e, fi) == -ENOENT)
 		fs_file_close(f);
@@ -93,7 +95,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		ops_reply_err(req, err);
 		return;
 	}
-	set_handle(fi, f);
+	set_handle(fi, f, writes(fi) || truncate);
 	touch(req, ino, fi);
 	if (fuse_reply_open(req, fi) == -ENOENT)
 		fs_file_close(f);
@@ -212,9 +214,26 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
 	int err;
 
 	wait_begin(&w, req);
+	err = fs_file_fsync(file_of(fi));
+	if (wait_end(&w))
+		ops_reply_err(req, err);
+}
+
+void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	struct wait w;
+	int err;
+
+	wait_begin(&w, req);
 	err = fs_fsync(ops_fs(req), ino);
 	if (wait_end(&w))
 		ops_reply_err(req, err);
+}
+
+/* Closing promises nothing, but does not hide what has failed. */
+void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	ops_reply_err(req, fs_file_flush(file_of(fi)));
 }
 
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,

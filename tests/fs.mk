@@ -13,7 +13,8 @@ check_PROGRAMS += \
 	tests/fs_ranges \
 	tests/fs_shift \
 	tests/fs_ranges_crash \
-	tests/fs_limits
+	tests/fs_limits \
+	tests/fs_errors
 tests_fs_keys_SOURCES = tests/fs_keys.c
 tests_fs_keys_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_keys_SOURCES = dummy.cc
@@ -62,3 +63,6 @@ nodist_EXTRA_tests_fs_ranges_crash_SOURCES = dummy.cc
 tests_fs_limits_SOURCES = tests/fs_limits.c tests/fs_fixture.h
 tests_fs_limits_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_limits_SOURCES = dummy.cc
+tests_fs_errors_SOURCES = tests/fs_errors.c tests/fs_fixture.h
+tests_fs_errors_LDADD = $(FS_LIBS) $(CHECK_LIBS)
+nodist_EXTRA_tests_fs_errors_SOURCES = dummy.cc

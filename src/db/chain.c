@@ -29,25 +29,34 @@ void db_chain_release(struct chain *c)
 
 /* ---- failure ---- */
 
-/* chain.lock held */
-static void set_failed(struct chain *c, int err)
+/* chain.lock held. False if it had failed before. */
+static bool set_failed(struct chain *c, int err)
 {
 	struct chain_waiter *w;
 
 	if (c->failed)
-		return;
+		return false;
 	c->failed = err;
 	snprintf(c->note, sizeof(c->note), "%s", err_last_note());
 	DL_FOREACH (c->waiters, w)
 		pthread_cond_signal(&w->wake);
+	return true;
+}
+
+static bool fail(struct chain *c, int err)
+{
+	bool first;
+
+	pthread_mutex_lock(&c->lock);
+	first = set_failed(c, err);
+	pthread_mutex_unlock(&c->lock);
+	db_env_fail(c->env, err);
+	return first;
 }
 
 void db_chain_fail(struct chain *c, int err)
 {
-	pthread_mutex_lock(&c->lock);
-	set_failed(c, err);
-	pthread_mutex_unlock(&c->lock);
-	db_env_fail(c->env, err);
+	(void)fail(c, err);
 }
 
 int db_chain_failed(struct chain *c)
@@ -66,8 +75,7 @@ static void fail_loudly(struct chain *c, int err)
 {
 	if (err == -L3_FENCED)
 		lease_mark_lost(c->config->lease);
-	db_chain_fail(c, err);
-	if (err != -ECANCELED)
+	if (fail(c, err) && err != -ECANCELED)
 		notify(&c->config->notifier, LOG_L_ERROR, "nothing is written any more: %s (%s)",
 		       err_text(err), c->note);
 }
@@ -151,6 +159,16 @@ uint64_t db_chain_cut_needed(struct chain *c)
 	return n;
 }
 
+uint64_t db_chain_next_cut(struct chain *c)
+{
+	uint64_t n;
+
+	pthread_mutex_lock(&c->lock);
+	n = c->begun + 1;
+	pthread_mutex_unlock(&c->lock);
+	return n;
+}
+
 bool db_chain_cut_is_durable(struct chain *c, uint64_t cut)
 {
 	bool durable;
@@ -188,8 +206,11 @@ static void lead_or_wait(struct chain *c, struct chain_waiter *me)
 int db_chain_commit(struct chain *c)
 {
 	struct chain_waiter w = { 0 };
-	int err;
+	int err = db_env_failed(c->env);
 
+	if (err) /* perhaps in the background: there may be nothing to lead, and yet it is the end
+		  */
+		fail_loudly(c, err);
 	cond_init(&w.wake);
 	pthread_mutex_lock(&c->lock);
 	w.need = cut_needed(c);

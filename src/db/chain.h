@@ -75,6 +75,8 @@ int db_chain_fence(struct chain *c, const struct load_config *load, uint64_t fro
 int db_chain_commit(struct chain *c);
 /* The number of the cut that will hold, or holds, everything written so far. */
 uint64_t db_chain_cut_needed(struct chain *c);
+/* The number of the next cut that begins. */
+uint64_t db_chain_next_cut(struct chain *c);
 bool db_chain_cut_is_durable(struct chain *c, uint64_t cut);
 /* For good; the first error stays. */
 void db_chain_fail(struct chain *c, int err);

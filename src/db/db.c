@@ -329,6 +329,21 @@ int db_discard(struct db *db, const char *key)
 
 /* ---- the rest of the door ---- */
 
+uint64_t db_next_cut(struct db *db)
+{
+	return db_chain_next_cut(&db->chain);
+}
+
+bool db_cut_is_durable(struct db *db, uint64_t cut)
+{
+	return db_chain_cut_is_durable(&db->chain, cut);
+}
+
+int db_failed(struct db *db)
+{
+	return __atomic_load_n(&db->env.failed, __ATOMIC_ACQUIRE);
+}
+
 leveldb_t *db_handle(struct db *db)
 {
 	return db->handle;

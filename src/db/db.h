@@ -145,6 +145,12 @@ int db_commit(struct db *db);
 int db_checkpoint(struct db *db);
 /* True if something was written since the last cut. */
 bool db_is_dirty(struct db *db);
+/* The cut that will hold what is written now. Before before_seal or after after_seal, and while those are kept out;
+ * else it may begin meanwhile. */
+uint64_t db_next_cut(struct db *db);
+bool db_cut_is_durable(struct db *db, uint64_t cut);
+/* 0, or the error after which nothing is written any more. No lock. */
+int db_failed(struct db *db);
 
 /* In before_seal only. The slot is not PUT before wait(arg) returned 0; it may take long, is called
  * without locks, and its error fails the commit. done(arg) is called once at the end in any case.

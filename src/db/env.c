@@ -101,7 +101,7 @@ static void fail_locked(struct env *e, int err)
 {
 	if (e->failed)
 		return;
-	e->failed = err;
+	__atomic_store_n(&e->failed, err, __ATOMIC_RELEASE); /* db_failed looks without the lock */
 	snprintf(e->failed_note, sizeof(e->failed_note), "%s", err_last_note());
 	pthread_cond_broadcast(&e->changed);
 }

@@ -133,22 +133,22 @@ static int read_error(const struct table *t, int err)
 static int read_checked(struct env *e, struct table *t, size_t window, uint8_t *buffer)
 {
 	struct cache *cache = e->config.cache;
+	struct cache_doubt doubt = { 0 };
 	uint64_t start, len;
+	int err;
 
 	db_table_window_range(t, window, &start, &len);
-	for (int i = 0; i < 2; i++) {
-		int err = cache_read(cache, t->key, start, len, buffer, start, len);
-
+	do {
+		err = cache_read(cache, t->key, start, len, buffer, start, len);
 		if (err)
 			return read_error(t, err);
 		if (XXH3_64bits(buffer, len) == t->sums[window]) {
 			__atomic_store_n(&t->verified[window], 1, __ATOMIC_RELAXED);
 			return 0;
 		}
-		cache_distrust(cache, t->key, start, len);
-	}
-	return err_note(-L3_CORRUPT, "%s: bytes %llu to %llu are not what was written", t->key,
-			(unsigned long long)start, (unsigned long long)(start + len));
+		err = cache_doubt(cache, &doubt, t->key, start, buffer, len);
+	} while (!err);
+	return err;
 }
 
 /* A range within one window. */
@@ -213,7 +213,8 @@ static bool worth_retrying(int err)
 
 /*
  * LevelDB takes an error on its background thread as final: the database would not be written any
- * more. So that thread waits for the store as long as it takes; others get the error at once.
+ * more. So that thread waits for the store as long as it takes, and what it cannot wait out (proven
+ * damage) is made known as the end of all writing; others get the error at once.
  */
 int db_table_read(struct env *e, struct vfile *f, uint64_t offset, size_t len, uint8_t *dst)
 {
@@ -239,5 +240,7 @@ int db_table_read(struct env *e, struct vfile *f, uint64_t offset, size_t len, u
 			return err_note(-ECANCELED, "%s: shutting down", t->key);
 		pause_ms = min_u64(pause_ms * 2, RETRY_MAX_MS);
 	}
+	if (err)
+		db_env_fail(e, err);
 	return err;
 }

@@ -213,6 +213,7 @@ struct fs_file {
 	struct inode *inode;
 	bool for_writing;
 	bool noatime;	      /* atomic */
+	bool told;	      /* atomic: that what was written is not stored and will not be */
 	pthread_mutex_t lock; /* a leaf; the rest below */
 	struct map_window *window;
 	uint64_t next_offset; /* where a sequential reader comes next */

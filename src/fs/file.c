@@ -17,7 +17,9 @@ int file_may_write(struct fs *fs)
 {
 	int fenced = __atomic_load_n(&fs->fenced, __ATOMIC_SEQ_CST);
 
-	return fs->read_only ? -EROFS : fenced;
+	if (fs->read_only)
+		return -EROFS;
+	return fenced < 0 ? fenced : db_failed(fs->db);
 }
 
 /* ---- open and close ---- */
@@ -243,19 +245,10 @@ ssize_t fs_write(struct fs_file *f, const void *buf, size_t len, uint64_t offset
 
 /* ---- fsync ---- */
 
-/* What a background write-back met and nobody has been told yet. Inode locked. */
-static int take_write_error(struct inode *i)
-{
-	int err = i->write_error;
-
-	i->write_error = 0;
-	return err;
-}
-
 int fs_fsync(struct fs *fs, uint64_t ino)
 {
 	struct inode *i;
-	int err, earlier;
+	int err;
 
 	if (fs->read_only)
 		return 0;
@@ -267,11 +260,51 @@ int fs_fsync(struct fs *fs, uint64_t ino)
 	flush_warm(fs, i);
 	pthread_mutex_lock(&i->lock);
 	err = flush_inode(fs, i);
-	earlier = take_write_error(i);
 	flush_unlist(fs, i);
 	pthread_mutex_unlock(&i->lock);
 	inode_put(fs, i);
+	return err < 0 ? err : db_commit(fs->db);
+}
+
+/* ---- errors ---- */
+
+bool error_is_final(int err)
+{
+	return err == -L3_FENCED || err == -L3_CORRUPT || err == -ECANCELED || err == -EROFS;
+}
+
+int fs_file_fsync(struct fs_file *f)
+{
+	int err = fs_fsync(f->fs, f->inode->ino);
+
+	if (error_is_final(err))
+		__atomic_store_n(&f->told, true, __ATOMIC_RELAXED);
+	return err;
+}
+
+/* Something of the file is not in a durable cut. */
+static bool is_unstored(struct fs *fs, struct inode *i)
+{
+	return !i->gone &&
+	       (inode_has_dirty(i) || i->attr_dirty || !db_cut_is_durable(fs->db, i->cut));
+}
+
+int fs_file_flush(struct fs_file *f)
+{
+	struct fs *fs = f->fs;
+	struct inode *i = f->inode;
+	int err;
+	bool concerned;
+
+	if (!f->for_writing || fs->read_only)
+		return 0;
+	err = file_may_write(fs);
+	pthread_mutex_lock(&i->lock);
 	if (err >= 0)
-		err = db_commit(fs->db);
-	return err < 0 ? err : earlier;
+		err = i->write_error;
+	concerned = err < 0 && is_unstored(fs, i);
+	pthread_mutex_unlock(&i->lock);
+	if (!concerned || __atomic_exchange_n(&f->told, true, __ATOMIC_RELAXED))
+		return 0;
+	return err_note(err, "what was written to the file is not stored, and will not be");
 }

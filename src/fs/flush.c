@@ -368,7 +368,7 @@ int flush_enter_ready(struct fs *fs, struct inode *i)
 	while (err >= 0 && i->frozen && i->frozen->state == FROZEN_PACKED && !is_blocked(i) &&
 	       flush_is_durable(fs, i->frozen))
 		err = enter_frozen(fs, i, false);
-	if (err < 0 && i->write_error == 0)
+	if (error_is_final(err) && i->write_error == 0)
 		i->write_error = err;
 	return err;
 }

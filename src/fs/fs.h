@@ -15,7 +15,9 @@
  *
  * Errors: negative errno, or private codes of util.h. The operations return what Linux returns for the
  * same call on ext4; permissions are the caller's business (the kernel checks them). A mount that
- * has been fenced answers -L3_FENCED to everything that writes.
+ * has been fenced answers -L3_FENCED to everything that writes; one that has met proven damage in what its own
+ * writing rests on, -L3_CORRUPT. All other trouble is waited out in the background: an operation may fail, what was
+ * accepted stays in memory and is tried again (error_is_final).
  *
  * Lock order: internal.h.
  */
@@ -244,6 +246,11 @@ ssize_t fs_write(struct fs_file *f, const void *buf, size_t len, uint64_t offset
 /* The file's bytes and attributes, and the namespace so far, durable. The root folder stands for the whole
  * filesystem: Linux does not tell FUSE of syncfs(2), so this is what `sync MOUNTPOINT` can do. */
 int fs_fsync(struct fs *fs, uint64_t ino);
+/* Likewise, for one open of a file: fs_file_flush need not say again what this has said. */
+int fs_file_fsync(struct fs_file *f);
+/* For close(2), before fs_file_close, once for each descriptor: stores nothing and waits for nothing. An error if the
+ * file was open for writing, and something written to it is not stored and will not be; once for each open. */
+int fs_file_flush(struct fs_file *f);
 /* The whole filesystem durable. */
 int fs_sync(struct fs *fs);
 /* mode as in fallocate(2): 0, KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE, ZERO_RANGE with or without KEEP_SIZE,

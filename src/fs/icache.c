@@ -310,6 +310,16 @@ static uint64_t allocated(const struct inode *i)
 	return i->attr.flags & INODE_PREALLOC ? bytes : min_u64(bytes, i->attr.size);
 }
 
+/* The same inode number may be given again after a crash, if what had it was never durable. Who kept a handle of that
+ * (NFS, open_by_handle_at) must not get the new one for it: so the time of birth is in it. 32 bits are what the
+ * kernel keeps; 0 would mean any. */
+static uint64_t generation(const struct attr *a)
+{
+	uint64_t mixed = (uint64_t)a->btime_ns * 0x9e3779b97f4a7c15ull;
+
+	return mixed >> 32 | 1;
+}
+
 void inode_to_attr(const struct inode *i, struct fs_attr *ret)
 {
 	const struct attr *a = &i->attr;
@@ -327,5 +337,6 @@ void inode_to_attr(const struct inode *i, struct fs_attr *ret)
 		.mtime = to_timespec(a->mtime_ns),
 		.ctime = to_timespec(a->ctime_ns),
 		.btime = to_timespec(a->btime_ns),
+		.generation = generation(a),
 	};
 }

@@ -258,7 +258,8 @@ struct inode {
 	uint64_t trim_from;
 	uint64_t reserved;	    /* limit.c; needs fs->totals_lock only for the sum */
 	bool shift_busy;	    /* somebody makes a batch of a shift */
-	int write_error;	    /* a write-back failed: reported once to fsync */
+	int write_error;	    /* writing it back failed for good (error_is_final) */
+	uint64_t cut;		    /* of the database: the last that its record went into */
 	pthread_cond_t changed;	    /* packing done, trimming done */
 };
 
@@ -286,6 +287,9 @@ bool inode_touch_atime(struct fs *fs, struct inode *i);
 void lazy_settle(struct inode *i);
 /* Those that have waited long enough, or all, go onto the dirty list. No lock held. */
 void lazy_release(struct fs *fs, bool all);
+
+/* Another try will not mend it: fenced, damaged, given up. All else is tried again. */
+bool error_is_final(int err);
 
 /* The mode after a write or change of owner by somebody without privileges (attr.c). */
 uint32_t mode_without_suid(uint32_t mode);

@@ -167,6 +167,7 @@ void txn_put_inode(struct txn *t, struct inode *i)
 	key_inode(&k, i->ino);
 	inode_encode(&value, &i->attr, i->stored_size);
 	txn_put(t, &k, &value);
+	i->cut = db_next_cut(t->fs->db); /* none begins while we have the seal lock */
 }
 
 static struct seg_delta *delta_of(struct txn *t, uint64_t segment)

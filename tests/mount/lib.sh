@@ -58,22 +58,32 @@ kill_fs() {
 
 # start_witness: from now on somebody in the mount notes elsewhere what fsync has acknowledged (witness.py).
 # check_witness: after kill_fs and mounting again, all of that is there.
+# start_witness steady: it may not meet any error; stop_witness ends it, then check_witness.
 start_witness() {
 	mkdir "$MNT/witness" || fail "no folder for the witness"
 	rm -f "$WORK/witnessed"
-	python3 "$HERE/witness.py" run "$MNT/witness" "$WORK/witnessed" &
+	python3 "$HERE/witness.py" "${1:-run}" "$MNT/witness" "$WORK/witnessed" &
 	witness=$!
-	until [ -s "$WORK/witnessed" ]; do
-		kill -0 $witness 2>/dev/null || fail "the witness saw nothing"
-		sleep 0.05
-	done
+	await_lines "$WORK/witnessed" 1 $witness "the witness"
 }
+stop_witness() { kill -TERM $witness || fail "the witness is gone"; }
 check_witness() {
 	local lines
 	wait $witness || fail "exit status $? of the witness"
 	lines=$(python3 "$HERE/witness.py" check "$MNT/witness" "$WORK/witnessed") || fail "what fsync had acknowledged"
 	echo "all $lines acknowledged fsyncs are there"
 	rm -r "$MNT/witness" || fail "the witness cannot be removed"
+}
+
+lines_of() { [ -e "$1" ] && wc -l <"$1" || echo 0; }
+
+# await_lines FILE MORE PID WHO: until the process has written so many lines more.
+await_lines() {
+	local goal=$(($(lines_of "$1") + $2))
+	until [ "$(lines_of "$1")" -ge "$goal" ]; do
+		kill -0 "$3" 2>/dev/null || fail "$4 ended: $(tail -1 "$1")"
+		sleep 0.05
+	done
 }
 
 # Unmount, forget the cache, mount: what is read now comes from the store.
@@ -145,7 +155,9 @@ cleanup() {
 	local status=$? command
 	for command in "${exit_commands[@]}"; do eval "$command"; done
 	if mountpoint -q "$MNT" 2>/dev/null || [ "$(stat -f -c %T "$MNT" 2>&1)" = fuseblk ]; then
-		timeout 60 "$PROGRAM" umount "$MNT" >/dev/null 2>&1 || fusermount3 -uz "$MNT" 2>/dev/null
+		# What cannot be stored any more (the server may be gone) must not live on as a process.
+		timeout 60 "$PROGRAM" umount "$MNT" >/dev/null 2>&1 ||
+			timeout 20 "$PROGRAM" umount --force "$MNT" >/dev/null 2>&1 || fusermount3 -uz "$MNT" 2>/dev/null
 	fi
 	fusermount3 -uz "$MNT" 2>/dev/null
 	exit $status

@@ -3,18 +3,33 @@
 
 witness.py run FOLDER LOG     works in FOLDER until that fails; each line of LOG, outside of the mount, is
                               written after an fsync has returned, and says what it made durable
+witness.py steady FOLDER LOG  likewise, until SIGTERM; that something fails is an error
 witness.py check FOLDER LOG   every line of LOG holds
+witness.py fill FOLDER        files for a reader
+witness.py read FOLDER LOG    reads those over and over, past the kernel's cache, until SIGTERM; a line for each
+                              time it has read all of them. What fails, or is wrong, is an error
+witness.py look FOLDER        reads them once: "right", "failed" and "wrong" with numbers; wrong ones are an error
 
 Each kind of line is something programs rely on: a new file after its own fsync, a file replaced by a rename and an
 fsync of its folder, bytes appended, a block overwritten, a name removed.
 """
+import mmap
 import os
 import random
+import signal
 import struct
 import sys
 
 BLOCK = 4096
 BLOCKS = 64
+READ_FILES = 12
+READ_BYTES = 192 * 1024  # a multiple of the page
+stopped = False
+
+
+def stop(*_):
+    global stopped
+    stopped = True
 
 
 def content(i):
@@ -62,20 +77,87 @@ def one_round(top, i, appended, blocks, say):
         say("removed", i - 1)
 
 
-def run(top, log):
+def work(top, say):
+    appended = os.open(f"{top}/appended", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    blocks = os.open(f"{top}/blocks", os.O_CREAT | os.O_RDWR, 0o600)
+    i = 0
+    while not stopped:
+        one_round(top, i, appended, blocks, say)
+        i += 1
+
+
+def run(top, log, steady=False):
     def say(what, i):
         os.write(out, b"%s %d\n" % (what.encode(), i))
 
-    out = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_APPEND, 0o600)
+    out = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_APPEND | os.O_DSYNC, 0o600)
+    signal.signal(signal.SIGTERM, stop)
     try:
-        appended = os.open(f"{top}/appended", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
-        blocks = os.open(f"{top}/blocks", os.O_CREAT | os.O_RDWR, 0o600)
-        i = 0
-        while True:
-            one_round(top, i, appended, blocks, say)
-            i += 1
-    except OSError:
-        pass  # the mount is dead, as planned
+        work(top, say)
+    except OSError as e:
+        if steady:
+            sys.exit(f"the witness failed: {e}")
+        # else the mount is dead, as planned
+
+
+def run_steady(top, log):
+    run(top, log, steady=True)
+
+
+def reader_file(top, i):
+    return f"{top}/read-{i}", random.Random(1000 + i).randbytes(READ_BYTES)
+
+
+def fill(top):
+    for i in range(READ_FILES):
+        write_new(*reader_file(top, i))
+
+
+def read_direct(path, into):
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECT)
+    try:
+        at = 0
+        while at < READ_BYTES:
+            n = os.preadv(fd, [memoryview(into)[at:READ_BYTES]], at)
+            if n == 0:
+                break
+            at += n
+        return into[:at]
+    finally:
+        os.close(fd)
+
+
+def read_over_and_over(top, log):
+    into = mmap.mmap(-1, READ_BYTES)  # O_DIRECT wants whole pages
+    out = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_APPEND, 0o600)
+    signal.signal(signal.SIGTERM, stop)
+    passes = 0
+    while not stopped:
+        for i in range(READ_FILES):
+            path, data = reader_file(top, i)
+            if read_direct(path, into) != data:
+                sys.exit(f"{path}: not what was written")
+        if len(os.listdir(top)) < READ_FILES:
+            sys.exit("names are missing")
+        passes += 1
+        os.write(out, b"pass %d\n" % passes)
+
+
+def look(top):
+    into = mmap.mmap(-1, READ_BYTES)
+    right = failed = wrong = 0
+    for i in range(READ_FILES):
+        path, data = reader_file(top, i)
+        try:
+            if read_direct(path, into) == data:
+                right += 1
+            else:
+                wrong += 1
+        except OSError as e:
+            failed += 1
+            print(path, e, file=sys.stderr)
+    print(f"right {right} failed {failed} wrong {wrong}")
+    sys.exit(1 if wrong else 0)
 
 
 def read(path):
@@ -139,4 +221,5 @@ def check(top, log):
     print(lines)
 
 
-{"run": run, "check": check}[sys.argv[1]](sys.argv[2], sys.argv[3])
+VERBS = {"run": run, "steady": run_steady, "check": check, "fill": fill, "read": read_over_and_over, "look": look}
+VERBS[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,95 @@
+# limit: 240
+# alone
+# Too few file descriptors; little memory, with a bound that kills whoever goes beyond it, while the server stands still.
+. "$HERE/lib.sh"
+. "$HERE/faults_lib.sh"
+have_rgw() { [ "$STORE" = s3 ] && [ -n "${LEVELS3_TEST_RGW_DIR:-}" ]; }
+
+mkfs
+mount_fs "$FAULT_OPTIONS"
+start_reader
+start_witness steady
+pid=$(daemon_pid)
+
+# As many descriptors as it has just now, and not one more: what needs one waits until there are some again.
+few=$(ls "/proc/$pid/fd" | wc -l)
+prlimit --pid "$pid" --nofile="$few:$(ulimit -Hn)" || fail "prlimit"
+head -c 20M /dev/urandom >"$WORK/data"
+{ cp "$WORK/data" "$MNT/data" && sync "$MNT/data"; } 2>"$WORK/copy" &
+copying=$!
+await_reads
+sleep 2
+await_reads
+prlimit --pid "$pid" --nofile="$(ulimit -Hn):$(ulimit -Hn)" || fail "prlimit"
+wait $copying || fail "writing with few descriptors: $(cat "$WORK/copy")"
+await_reads
+await_writes
+echo 3 >/proc/sys/vm/drop_caches
+cmp "$WORK/data" "$MNT/data" || fail "other bytes"
+"$PROGRAM" status "$MNT" >/dev/null || fail "no status"
+stop_witness
+check_witness
+stop_reader
+umount_fs
+
+# mem_limit and what is beside it, in a memory cgroup that kills what goes beyond.
+limit=$((160 << 20))
+make_cgroup() {
+	local v1=/sys/fs/cgroup/memory v2=/sys/fs/cgroup
+	if [ -e $v1/memory.limit_in_bytes ]; then
+		group=$v1/levels3fs-test.$$
+		mkdir "$group" && echo $limit >"$group/memory.limit_in_bytes"
+	elif grep -qw memory $v2/cgroup.controllers 2>/dev/null; then
+		group=$v2/levels3fs-test.$$
+		grep -qw memory $v2/cgroup.subtree_control || echo +memory >$v2/cgroup.subtree_control
+		mkdir "$group" && echo $limit >"$group/memory.max" && echo 0 >"$group/memory.swap.max"
+	else
+		false
+	fi
+}
+if make_cgroup 2>"$WORK/why"; then
+	at_exit "rmdir '$group'"
+else
+	echo "no memory cgroup here ($(cat "$WORK/why")): only the size of the process is looked at"
+	group=
+fi
+bash -c '[ -z "$1" ] || echo $$ >"$1/cgroup.procs"; shift; exec "$@"' - "$group" \
+	"$PROGRAM" mount "$URL" "$MNT" -o "$(store_opts),$FAULT_OPTIONS" || fail "mounting in $limit bytes"
+pid=$(daemon_pid)
+start_reader_again
+start_witness steady
+if have_rgw; then
+	at_exit '"$HERE/../rgw" resume-gateway "$LEVELS3_TEST_RGW_DIR" 2>/dev/null'
+	rgw pause-gateway
+fi
+writers=
+for i in 1 2 3 4 5 6; do
+	dd if=/dev/urandom of="$MNT/big$i" bs=1M count=40 2>/dev/null &
+	writers="$writers $!"
+done
+for i in $(seq 2000); do echo "$i" >"$MNT/small$i"; done
+await_reads
+if have_rgw; then
+	sleep 6
+	await_reads
+	rgw resume-gateway
+fi
+for w in $writers; do wait "$w" || fail "a writer met an error"; done
+await_writes
+echo 3 >/proc/sys/vm/drop_caches
+readers=
+for i in 1 2 3 4 5 6; do
+	cat "$MNT/big$i" >/dev/null &
+	readers="$readers $!"
+done
+cat "$MNT"/small* >/dev/null || fail "reading"
+for r in $readers; do wait "$r" || fail "reading"; done
+[ "$(daemon_pid)" = "$pid" ] || fail "the daemon was killed"
+most=$(awk '/^VmHWM:/ { print $2 * 1024 }' "/proc/$pid/status")
+echo "FIGURE most memory with mem_limit=64M: $((most >> 20)) MiB"
+[ "$most" -le $limit ] || fail "it took $most bytes"
+stop_witness
+check_witness
+stop_reader
+umount_fs
+fsck_fs

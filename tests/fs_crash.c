@@ -202,13 +202,22 @@ END_TEST
 
 /* ---- writing a new file over an old one ---- */
 
-static void write_words(uint64_t ino, char letter, size_t len)
+static int write_words(uint64_t ino, char letter, size_t len)
 {
 	char *bytes = malloc(len);
+	struct fs_file *f;
+	int err = fs_file_open(fs, ino, true, false, &f);
 
 	memset(bytes, letter, len);
-	write_at(ino, bytes, len, 0);
+	if (err >= 0) {
+		ssize_t done = fs_write(f, bytes, len, 0, false, false);
+
+		err = done < 0 ? (int)done : 0;
+		ck_assert(done < 0 || (size_t)done == len);
+		fs_file_close(f);
+	}
 	free(bytes);
+	return err;
 }
 
 static void replace_file(struct session *s, size_t len)
@@ -216,10 +225,10 @@ static void replace_file(struct session *s, size_t len)
 	struct fs_attr attr;
 	int err = fs_mknod(fs, FS_ROOT_INO, "new", &nobody, S_IFREG | 0644, 0, &attr);
 
-	if (err >= 0) {
-		write_words(attr.ino, 'n', len);
+	if (err >= 0)
+		err = write_words(attr.ino, 'n', len);
+	if (err >= 0)
 		err = fs_rename(fs, FS_ROOT_INO, "new", FS_ROOT_INO, "file", 0);
-	}
 	if (err >= 0)
 		err = fs_fsync(fs, FS_ROOT_INO);
 	ck_assert_msg(err >= 0 || dead(s), "replacing: %s", err_last_note());
@@ -247,7 +256,7 @@ START_TEST(a_file_renamed_over_another_without_fsync_is_the_old_or_the_new_one_i
 		memset(s, 0, sizeof(*s));
 		s->at = at++;
 		make_fs(URL);
-		write_words(make_file(FS_ROOT_INO, "file"), 'o', len);
+		must(write_words(make_file(FS_ROOT_INO, "file"), 'o', len), "write");
 		close_fs();
 		open_faulty(s);
 		if (fs_open(URL, &config, &fs) >= 0) {

@@ -48,7 +48,7 @@ make_cgroup() {
 	fi
 }
 if make_cgroup 2>"$WORK/why"; then
-	at_exit "rmdir '$group'"
+	at_exit "'$PROGRAM' umount --force '$MNT' 2>/dev/null; rmdir '$group'"
 else
 	echo "no memory cgroup here ($(cat "$WORK/why")): only the size of the process is looked at"
 	group=
@@ -67,7 +67,8 @@ for i in 1 2 3 4 5 6; do
 	dd if=/dev/urandom of="$MNT/big$i" bs=1M count=40 2>/dev/null &
 	writers="$writers $!"
 done
-for i in $(seq 2000); do echo "$i" >"$MNT/small$i"; done
+for i in $(seq 2000); do echo "$i" >"$MNT/small$i" || exit 1; done &
+writers="$writers $!"
 await_reads
 if have_rgw; then
 	sleep 6

@@ -458,6 +458,8 @@ noreturn void daemon_run(const struct daemon_request *r)
 
 	log_setup(r->debug ? LOG_L_DEBUG : LOG_L_INFO, sink, &d);
 	raise_file_limit();
+	if (store_take_keys() < 0)
+		log_line(LOG_L_DEBUG, "the keys stay in the environment: %s", err_last_note());
 	if (take_signals(&d) < 0 || wait_start() < 0)
 		log_line(LOG_L_ERROR, "%s", err_last_note());
 	else

@@ -47,6 +47,7 @@ static void write_file(const char *name, const char *text)
 	(void)snprintf(path, sizeof(path), "%s/%s", dir.folder, name);
 	f = fopen(path, "w");
 	ck_assert_ptr_nonnull(f);
+	ck_assert_int_eq(fchmod(fileno(f), 0600), 0);
 	ck_assert_int_ge(fputs(text, f), 0);
 	ck_assert_int_eq(fclose(f), 0);
 }
@@ -139,13 +140,12 @@ START_TEST(all_of_a_key_comes_from_one_file)
 }
 END_TEST
 
-START_TEST(other_files_can_be_named_and_readable_by_all_is_no_reason_to_refuse)
+START_TEST(other_files_can_be_named)
 {
 	char path[PATH_MAX + 16];
 
 	write_file("keys", "[default]\naws_access_key_id=AKO\naws_secret_access_key=o\n");
 	(void)snprintf(path, sizeof(path), "%s/keys", dir.folder);
-	ck_assert_int_eq(chmod(path, 0666), 0);
 	set("AWS_SHARED_CREDENTIALS_FILE", path);
 	ck_cred(NULL, "AKO", "o", NULL);
 }
@@ -186,6 +186,64 @@ START_TEST(a_file_that_may_not_be_read_is_named)
 		return; /* root may read everything */
 	ck_assert_int_eq(s3_cred_load(NULL, &cred), -L3_DENIED);
 	ck_assert_ptr_nonnull(strstr(err_last_note(), path));
+}
+END_TEST
+
+START_TEST(keys_that_others_could_read_or_change_are_refused)
+{
+	static const struct {
+		const char *name;
+		mode_t mode;
+		bool fine;
+	} cases[] = { { ".aws/credentials", 0600, true },  { ".aws/credentials", 0640, true },
+		      { ".aws/credentials", 0400, true },  { ".aws/credentials", 0644, false },
+		      { ".aws/credentials", 0604, false }, { ".aws/credentials", 0620, false },
+		      { ".aws/config", 0644, false },	   { ".aws/config", 0600, true } };
+	char path[PATH_MAX + 32], words[64];
+
+	for (size_t n = 0; n < ARRAY_LEN(cases); n++) {
+		write_file(".aws/credentials", "");
+		write_file(cases[n].name, "[default]\naws_access_key_id=AK\n"
+					  "aws_secret_access_key=topsecretvalue\n");
+		(void)snprintf(path, sizeof(path), "%s/%s", dir.folder, cases[n].name);
+		ck_assert_int_eq(chmod(path, cases[n].mode), 0);
+		ck_assert_int_eq(s3_cred_load(NULL, &cred), cases[n].fine ? 0 : -L3_DENIED);
+		if (cases[n].fine) {
+			s3_cred_release(&cred);
+			continue;
+		}
+		(void)snprintf(words, sizeof(words), "mode %04o): chmod 600 ",
+			       (unsigned)cases[n].mode);
+		ck_assert_ptr_nonnull(strstr(err_last_note(), words));
+		ck_assert_ptr_nonnull(strstr(err_last_note(), path));
+		ck_assert_ptr_null(strstr(err_last_note(), "topsecretvalue"));
+	}
+	/* Settings are no secrets. */
+	write_file(".aws/config", "[default]\nregion = eu-west-9\n");
+	(void)snprintf(path, sizeof(path), "%s/.aws/config", dir.folder);
+	ck_assert_int_eq(chmod(path, 0644), 0);
+	write_file(".aws/credentials",
+		   "[default]\naws_access_key_id=AK\naws_secret_access_key=s\n");
+	ck_assert_int_eq(s3_cred_load(NULL, &cred), 0);
+}
+END_TEST
+
+START_TEST(keys_taken_from_the_environment_are_gone_from_it_and_still_known)
+{
+	char *seen;
+
+	set("AWS_ACCESS_KEY_ID", "AKTAKEN");
+	set("AWS_SECRET_ACCESS_KEY", "takensecret");
+	set("AWS_SESSION_TOKEN", "takentoken");
+	seen = getenv("AWS_SECRET_ACCESS_KEY");
+	ck_assert_int_eq(store_take_keys(), 0);
+	ck_assert_ptr_null(getenv("AWS_SECRET_ACCESS_KEY"));
+	ck_assert_ptr_null(getenv("AWS_SESSION_TOKEN"));
+	ck_assert_int_eq(seen[0], 0);
+	ck_assert_int_eq(s3_cred_load(NULL, &cred), 0);
+	ck_assert_str_eq(cred.access_key, "AKTAKEN");
+	ck_assert_str_eq(cred.secret_key, "takensecret");
+	ck_assert_str_eq(cred.session_token, "takentoken");
 }
 END_TEST
 
@@ -379,10 +437,12 @@ int main(void)
 		t, a_profile_given_by_name_goes_before_the_environment_and_aws_profile_after_it);
 	tcase_add_test(t, the_config_file_calls_its_sections_profiles);
 	tcase_add_test(t, all_of_a_key_comes_from_one_file);
-	tcase_add_test(t, other_files_can_be_named_and_readable_by_all_is_no_reason_to_refuse);
+	tcase_add_test(t, other_files_can_be_named);
 	tcase_add_test(t, without_credentials_the_note_names_what_was_looked_for);
 	tcase_add_test(t, a_profile_that_is_nowhere_is_a_bad_option);
 	tcase_add_test(t, a_file_that_may_not_be_read_is_named);
+	tcase_add_test(t, keys_that_others_could_read_or_change_are_refused);
+	tcase_add_test(t, keys_taken_from_the_environment_are_gone_from_it_and_still_known);
 	tcase_add_test(t, what_could_break_a_header_is_no_credential);
 	tcase_add_test(t, keys_are_compared_whole);
 	tcase_add_test(t, settings_come_from_the_environment_or_the_profile);

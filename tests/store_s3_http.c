@@ -42,6 +42,7 @@ static void write_keys(const char *access_key)
 	(void)snprintf(path, sizeof(path), "%s/keys", here.folder);
 	f = fopen(path, "w");
 	ck_assert_ptr_nonnull(f);
+	ck_assert_int_eq(fchmod(fileno(f), 0600), 0);
 	ck_assert_int_gt(fprintf(f,
 				 "[default]\naws_access_key_id=%s\naws_secret_access_key=" SECRET
 				 "\naws_session_token=" TOKEN "\n",

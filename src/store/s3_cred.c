@@ -12,15 +12,20 @@
 #include <ctype.h>
 #include <errno.h>
 #include <openssl/crypto.h>
+#include <pthread.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FILE_MAX ((size_t)1 << 20)
 #define FILE_USUAL ((size_t)64 << 10)
 #define PROFILE_MAX 200
+/* OpenSSL's secure heap: not swapped where the system lets us lock it, never in a core dump. */
+#define SECURE_BYTES ((size_t)256 << 10)
+#define SECURE_PIECE 32
 
 static void wipe(char *s)
 {
@@ -36,11 +41,39 @@ static void wipe_buf(struct buf *b)
 	buf_release(b);
 }
 
+static void free_secret(char *s)
+{
+	OPENSSL_secure_clear_free(s, s ? strlen(s) + 1 : 0);
+}
+
+static pthread_once_t secure_once = PTHREAD_ONCE_INIT;
+
+static void make_secure_heap(void)
+{
+	if (CRYPTO_secure_malloc_init(SECURE_BYTES, SECURE_PIECE) == 0)
+		log_debug("no protected memory for keys: they are in ordinary memory");
+}
+
+/* Moves an ordinary string (NULL is fine) there. NULL without memory. */
+static char *keep_secret(char *s)
+{
+	size_t size = s ? strlen(s) + 1 : 0;
+	char *kept = NULL;
+
+	(void)pthread_once(&secure_once, make_secure_heap);
+	if (s)
+		kept = OPENSSL_secure_malloc(size);
+	if (kept)
+		memcpy(kept, s, size);
+	wipe(s);
+	return kept;
+}
+
 void s3_cred_release(struct s3_cred *c)
 {
 	wipe(c->access_key);
-	wipe(c->secret_key);
-	wipe(c->session_token);
+	free_secret(c->secret_key);
+	free_secret(c->session_token);
 	*c = (struct s3_cred){ 0 };
 }
 
@@ -265,6 +298,26 @@ static int no_keys(const char *profile, bool section_seen, bool named)
 		profile, buf_cstr(&a), buf_cstr(&b));
 }
 
+/* What holds keys is for its owner, and a group at most. */
+static int check_private(const struct shared *f)
+{
+	struct buf path CLEANUP(buf_release) = BUF_INIT;
+	struct stat st;
+
+	shared_path(f, &path);
+	if (stat(buf_cstr(&path), &st) < 0)
+		return 0; /* replaced in this moment: what was read was read */
+	if (st.st_uid != geteuid() && st.st_uid != 0)
+		return err_note(-L3_DENIED, "%s holds keys, but belongs to user %u",
+				buf_cstr(&path), (unsigned)st.st_uid);
+	if (st.st_mode & 027)
+		return err_note(
+			-L3_DENIED,
+			"%s holds keys, but others have access to it (mode %04o): chmod 600 %s",
+			buf_cstr(&path), (unsigned)st.st_mode & 07777, buf_cstr(&path));
+	return 0;
+}
+
 /* All of a key from one text. -ENOENT: nothing of it there. */
 static int from_text(const struct shared *f, struct buf *text, const char *profile,
 		     struct s3_cred *ret)
@@ -281,7 +334,7 @@ static int from_text(const struct shared *f, struct buf *text, const char *profi
 	if (err >= 0 &&
 	    shared_get(f, text, profile, "aws_session_token", &ret->session_token) == -ENOMEM)
 		err = -ENOMEM;
-	return err;
+	return err < 0 ? err : check_private(f);
 }
 
 static int from_profile(const char *profile, bool named, struct s3_cred *ret)
@@ -303,17 +356,70 @@ static int from_profile(const char *profile, bool named, struct s3_cred *ret)
 	return err == -ENOENT ? no_keys(profile, section_seen, named) : err;
 }
 
+/* Its secrets go where they are protected; on failure, too, nothing of them stays in ordinary
+ * memory. */
+static int protect(struct s3_cred *c)
+{
+	bool token = c->session_token;
+
+	c->secret_key = keep_secret(c->secret_key);
+	c->session_token = keep_secret(c->session_token);
+	return c->secret_key && (!token || c->session_token) ? 0 : -ENOMEM;
+}
+
+/* The key that was in the environment: taken out of it once for all (store_take_keys). */
+static struct s3_cred taken;
+
+static const char *key_variable(const char *name, const char *taken_value)
+{
+	return taken.access_key ? taken_value : env(name);
+}
+
+static bool has_environment(void)
+{
+	return key_variable("AWS_ACCESS_KEY_ID", taken.access_key);
+}
+
 static int from_environment(struct s3_cred *ret)
 {
-	const char *token = env("AWS_SESSION_TOKEN");
+	const char *id = key_variable("AWS_ACCESS_KEY_ID", taken.access_key);
+	const char *secret = key_variable("AWS_SECRET_ACCESS_KEY", taken.secret_key);
+	const char *token = key_variable("AWS_SESSION_TOKEN", taken.session_token);
 
-	if (!env("AWS_SECRET_ACCESS_KEY"))
+	if (!secret)
 		return err_note(-L3_DENIED,
 				"AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not");
-	ret->access_key = strdup(env("AWS_ACCESS_KEY_ID"));
-	ret->secret_key = strdup(env("AWS_SECRET_ACCESS_KEY"));
+	ret->access_key = strdup(id);
+	ret->secret_key = strdup(secret);
 	ret->session_token = token ? strdup(token) : NULL;
 	return ret->access_key && ret->secret_key && (!token || ret->session_token) ? 0 : -ENOMEM;
+}
+
+/* unsetenv alone leaves the bytes where they were, at the top of the stack. */
+static void clear_variable(const char *name)
+{
+	char *value = getenv(name);
+
+	if (value)
+		OPENSSL_cleanse(value, strlen(value));
+	(void)unsetenv(name);
+}
+
+int store_take_keys(void)
+{
+	struct s3_cred c = { 0 };
+	int err = 0;
+
+	if (!env("AWS_ACCESS_KEY_ID") || !env("AWS_SECRET_ACCESS_KEY"))
+		return 0;
+	err = s3_cred_load(NULL, &c);
+	if (err < 0)
+		return err;
+	taken = c;
+	clear_variable("AWS_ACCESS_KEY_ID");
+	clear_variable("AWS_SECRET_ACCESS_KEY");
+	clear_variable("AWS_SESSION_TOKEN");
+	return 0;
 }
 
 /* These go into headers. */
@@ -340,12 +446,19 @@ int s3_cred_load(const char *profile, struct s3_cred *ret)
 	struct s3_cred c = { 0 };
 	int err;
 
-	if (!profile && env("AWS_ACCESS_KEY_ID"))
+	if (!profile && has_environment())
 		err = from_environment(&c);
 	else
 		err = from_profile(profile_name(profile), profile || env("AWS_PROFILE"), &c);
 	if (err >= 0)
 		err = check(&c);
+	if (err < 0) {
+		wipe(c.secret_key);
+		wipe(c.session_token);
+		wipe(c.access_key);
+		return err;
+	}
+	err = protect(&c);
 	if (err < 0)
 		s3_cred_release(&c);
 	else

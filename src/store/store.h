@@ -140,6 +140,10 @@ struct store_config {		 /* zero means the default */
  * that names what is wrong in URL or config. mem: stores with the same name are the same store in
  * this process ("mem:name"), and live until store_mem_drop or the process's end. */
 int store_open(const char *url, const struct store_config *config, struct store **ret);
+/* For a process that lives long: the keys in the environment (AWS_SECRET_ACCESS_KEY, …) are taken over and cleared
+ * there, so that neither /proc nor a core dump shows them. Before other threads begin. -ENOMEM; a note if they are
+ * unusable. */
+int store_take_keys(void);
 struct store *store_ref(struct store *s);
 void store_unref(struct store *s); /* NULL is fine */
 void store_mem_drop(const char *url);

@@ -1,0 +1,71 @@
+# limit: 200
+# The secret key is seen nowhere: not in the process's arguments, environment, log, trace, status, what a core dump would
+# hold, or the store; and keys that others can read are refused.
+[ "$STORE" = s3 ] || exit 0 # a folder needs no keys
+. "$HERE/lib.sh"
+
+# Every byte of a process but that which the kernel leaves out of core dumps.
+cat >"$WORK/find_in_memory.py" <<'PY'
+import re, sys
+pid, words = sys.argv[1], [w.encode() for w in sys.argv[2:]]
+found, looked = [], 0
+regions, at = [], None
+for line in open("/proc/%s/smaps" % pid):
+    head = re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+) ", line)
+    if head:
+        at = (int(head[1], 16), int(head[2], 16), head[3], line.split()[-1])
+    elif line.startswith("VmFlags:") and "dd" not in line.split() and at[2].startswith("r") and at[3] not in ("[vvar]", "[vsyscall]", "[vvar_vclock]"):
+        regions.append(at)
+with open("/proc/%s/mem" % pid, "rb", 0) as mem:
+    for start, end, mode, name in regions:
+        mem.seek(start)
+        try:
+            text = mem.read(end - start)
+        except OSError:
+            continue
+        looked += len(text)
+        found += ["%s at %x (%s)" % (n, start + text.index(w), name) for n, w in enumerate(words) if w in text]
+if looked < 1 << 20:
+    sys.exit("looked at %d bytes only" % looked)
+print("\n".join(found))
+PY
+
+secret=$AWS_SECRET_ACCESS_KEY
+hidden() { # hidden WHERE PID: after some work
+	local said
+	echo bytes >"$MNT/file.$RANDOM" && sync "$MNT" && cat "$MNT"/file.* >/dev/null || fail "$1: no work can be done"
+	said=$(python3 "$WORK/find_in_memory.py" "$2" "$secret") || fail "$1: the memory cannot be looked at: $said"
+	[ -z "$said" ] || fail "$1: the secret key is in memory that a core dump shows: $said"
+	! grep -qF "$secret" "/proc/$2/environ" || fail "$1: in its environment"
+	! grep -qF "$secret" "/proc/$2/cmdline" || fail "$1: in its arguments"
+	! "$PROGRAM" status --json "$MNT" | grep -qF "$secret" || fail "$1: in its status"
+}
+
+mkfs
+"$PROGRAM" mount "$URL" "$MNT" -f -d -o "$(store_opts)" >"$WORK/log" 2>&1 &
+until mountpoint -q "$MNT"; do
+	kill -0 $! 2>/dev/null || fail "not mounted: $(tail -3 "$WORK/log")"
+	sleep 0.1
+done
+hidden "keys from the environment" "$(daemon_pid)"
+umount_fs
+wait
+! grep -qF "$secret" "$WORK/log" || fail "in the log"
+
+# From a file, which must be the owner's alone.
+export AWS_SHARED_CREDENTIALS_FILE=$WORK/keys
+printf '[work]\naws_access_key_id = %s\naws_secret_access_key = %s\n' "$AWS_ACCESS_KEY_ID" "$secret" >"$WORK/keys"
+unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
+chmod 644 "$WORK/keys"
+"$PROGRAM" mount "$URL" "$MNT" -o "$(store_opts),profile=work" 2>"$WORK/said" && fail "keys that everybody can read were taken"
+grep -q "$WORK/keys holds keys, but others have access to it (mode 0644): chmod 600 $WORK/keys" "$WORK/said" || fail "not said: $(cat "$WORK/said")"
+chmod 600 "$WORK/keys"
+mount_fs profile=work
+hidden "keys from a file" "$(daemon_pid)"
+umount_fs
+
+# Nothing of it in what it leaves behind.
+! grep -rqF "$secret" "$CACHE" || fail "in the cache"
+"$PROGRAM" cp "$URL" / "$WORK" -o "$(store_opts),profile=work" >/dev/null 2>"$WORK/said" || fail "cp: $(cat "$WORK/said")"
+! grep -qF "$secret" "$WORK/said" || fail "in what cp says"
+fsck_fs -o profile=work

@@ -61,9 +61,9 @@ int ops_kill_suid(fuse_req_t req, uint64_t ino);
 uint32_t ops_killed_mode(fuse_req_t req, const struct fs_attr *a);
 /* What the kernel knows of the attributes is no longer true, and it cannot know that. */
 void ops_attr_changed(fuse_req_t req, uint64_t ino);
-/* The kernel forgets the pages that it keeps of a file or, as its listing, of a folder. First it hands over
- * what programs have written through mappings. Hold no locks: that comes as writes, and this waits
- * for them. */
+/* The kernel forgets the pages that it keeps of a file or, as its listing, of a folder. First it
+ * hands over what programs have written through mappings. Hold no locks: that comes as writes, and
+ * this waits for them. */
 void ops_drop_pages(fuse_req_t req, uint64_t ino);
 
 /* ---- wait.c ---- */
@@ -83,8 +83,14 @@ struct wait {
 int wait_start(void); /* once per process, before the session */
 void wait_stop(void);
 void wait_begin(struct wait *w, fuse_req_t req);
-/* False: it was answered meanwhile, and req is gone. */
+/* False: it was answered meanwhile, and req is gone; so may be the open file, which needs a
+ * reference therefore. */
 bool wait_end(struct wait *w) MUST_CHECK;
+/* Calls fn, on a thread of its own if many requests wait already: the kernel's workers are limited,
+ * and there must always be one for what needs no store. */
+void wait_aside(void (*fn)(void *arg), void *arg);
+/* Until the last of them has returned; before the session goes. */
+void wait_for_aside(void);
 
 /* ---- the operations ---- */
 

@@ -148,6 +148,7 @@ static char *read_buffer(size_t size)
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	char *buf = read_buffer(size);
+	struct fs_file *f;
 	struct wait w;
 	ssize_t n;
 
@@ -155,15 +156,17 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 		ops_reply_err(req, -ENOMEM);
 		return;
 	}
-	fs_file_noatime(file_of(fi), fi->flags & O_NOATIME);
+	f = fs_file_ref(file_of(fi));
+	fs_file_noatime(f, fi->flags & O_NOATIME);
 	wait_begin(&w, req);
-	n = fs_read(file_of(fi), buf, size, (uint64_t)off);
+	n = fs_read(f, buf, size, (uint64_t)off);
 	if (!wait_end(&w))
-		return;
-	if (n < 0)
+		n = 0; /* it has been answered, and req is gone */
+	else if (n < 0)
 		ops_reply_err(req, (int)n);
 	else
 		(void)fuse_reply_buf(req, buf, (size_t)n);
+	fs_file_close(f);
 }
 
 /* For a program, not for pages that it changed earlier. */
@@ -175,9 +178,9 @@ static int may_write(fuse_req_t req, uint64_t ino, const struct fuse_file_info *
 }
 
 /* chattr +S: as if opened with O_SYNC. */
-static ssize_t settle_written(fuse_req_t req, uint64_t ino, ssize_t written)
+static ssize_t settle_written(struct fs *fs, uint64_t ino, ssize_t written)
 {
-	int err = fs_is_sync(ops_fs(req), ino) ? fs_fsync(ops_fs(req), ino) : 0;
+	int err = fs_is_sync(fs, ino) ? fs_fsync(fs, ino) : 0;
 
 	return err < 0 ? err : written;
 }
@@ -187,6 +190,8 @@ static ssize_t settle_written(fuse_req_t req, uint64_t ino, ssize_t written)
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
 	      struct fuse_file_info *fi)
 {
+	struct fs *fs = ops_fs(req);
+	struct fs_file *f;
 	struct wait w;
 	ssize_t n = fi->writepage ? 0 : may_write(req, ino, fi, (uint64_t)off);
 
@@ -194,40 +199,63 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
 		ops_reply_err(req, (int)n);
 		return;
 	}
+	f = fs_file_ref(file_of(fi));
 	wait_begin(&w, req);
-	n = fs_write(file_of(fi), buf, size, (uint64_t)off, false, false);
+	n = fs_write(f, buf, size, (uint64_t)off, false, false);
 	if (n >= 0)
-		n = settle_written(req, ino, n);
-	if (!wait_end(&w))
-		return;
+		n = settle_written(fs, ino, n);
 	if (n >= 0 && (size_t)n < size && fi->writepage)
 		n = -ENOSPC; /* of pages the kernel would not notice */
-	if (n < 0)
+	if (!wait_end(&w))
+		n = 0; /* it has been answered, and req is gone */
+	else if (n < 0)
 		ops_reply_err(req, (int)n);
 	else
 		(void)fuse_reply_write(req, (size_t)n);
+	fs_file_close(f);
+}
+
+struct fsync_job {
+	fuse_req_t req;
+	struct fs_file *file; /* NULL: a folder */
+	struct fs *fs;
+	uint64_t ino;
+};
+
+static void run_fsync(void *arg)
+{
+	struct fsync_job *job = arg;
+	struct wait w;
+	int err;
+
+	wait_begin(&w, job->req);
+	err = job->file ? fs_file_fsync(job->file) : fs_fsync(job->fs, job->ino);
+	if (wait_end(&w))
+		ops_reply_err(job->req, err);
+	fs_file_close(job->file);
+	free(job);
+}
+
+static void start_fsync(fuse_req_t req, uint64_t ino, struct fs_file *file)
+{
+	struct fsync_job *job = malloc(sizeof(*job));
+
+	if (!job) {
+		ops_reply_err(req, -ENOMEM);
+		return;
+	}
+	*job = (struct fsync_job){ req, file ? fs_file_ref(file) : NULL, ops_fs(req), ino };
+	wait_aside(run_fsync, job);
 }
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
-	struct wait w;
-	int err;
-
-	wait_begin(&w, req);
-	err = fs_file_fsync(file_of(fi));
-	if (wait_end(&w))
-		ops_reply_err(req, err);
+	start_fsync(req, ino, file_of(fi));
 }
 
 void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
-	struct wait w;
-	int err;
-
-	wait_begin(&w, req);
-	err = fs_fsync(ops_fs(req), ino);
-	if (wait_end(&w))
-		ops_reply_err(req, err);
+	start_fsync(req, ino, NULL);
 }
 
 /* Closing promises nothing, but does not hide what has failed. */
@@ -254,6 +282,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 			struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
 			struct fuse_file_info *fi_out, size_t len, int flags)
 {
+	struct fs_file *from, *to;
 	struct wait w;
 	int64_t n = flags ? -EINVAL : may_write(req, ino_out, fi_out, (uint64_t)off_out);
 
@@ -263,15 +292,18 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 	}
 	if (len > COPY_BYTES_MAX)
 		len = COPY_BYTES_MAX;
+	from = fs_file_ref(file_of(fi_in));
+	to = fs_file_ref(file_of(fi_out));
 	wait_begin(&w, req);
-	n = fs_copy_range(file_of(fi_in), (uint64_t)off_in, file_of(fi_out), (uint64_t)off_out,
-			  len);
+	n = fs_copy_range(from, (uint64_t)off_in, to, (uint64_t)off_out, len);
 	if (!wait_end(&w))
-		return;
-	if (n < 0)
+		n = 0; /* it has been answered, and req is gone */
+	else if (n < 0)
 		ops_reply_err(req, (int)n);
 	else
 		(void)fuse_reply_write(req, (size_t)n);
+	fs_file_close(from);
+	fs_file_close(to);
 }
 
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)

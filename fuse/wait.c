@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #define LOOK_EVERY_MS 200
+#define MANY 48 /* of WORKERS_MAX */
+#define ASIDE_STACK_BYTES ((size_t)256 * 1024)
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed;
@@ -23,6 +25,9 @@ static struct wait *interrupted; /* requests whose process has got a signal */
 static bool stopping;
 static bool proc_is_ours; /* /proc shows the pids that requests come with */
 static pthread_t thread;
+static unsigned waiting; /* atomic: between wait_begin and wait_end */
+static unsigned aside;	 /* threads of wait_aside */
+static pthread_cond_t none_aside = PTHREAD_COND_INITIALIZER;
 
 static uint64_t bit(int sig)
 {
@@ -162,6 +167,7 @@ static void on_interrupt(fuse_req_t req, void *data)
 void wait_begin(struct wait *w, fuse_req_t req)
 {
 	*w = (struct wait){ .req = req };
+	__atomic_add_fetch(&waiting, 1, __ATOMIC_RELAXED);
 	fuse_req_interrupt_func(req, on_interrupt, w);
 }
 
@@ -180,6 +186,7 @@ bool wait_end(struct wait *w)
 {
 	bool ours;
 
+	__atomic_sub_fetch(&waiting, 1, __ATOMIC_RELAXED);
 	pthread_mutex_lock(&lock);
 	w->over = true;
 	ours = !w->answered;
@@ -190,4 +197,63 @@ bool wait_end(struct wait *w)
 	if (ours)
 		fuse_req_interrupt_func(w->req, NULL, NULL);
 	return ours;
+}
+
+/* ---- aside ---- */
+
+struct task {
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+static void *run_aside(void *arg)
+{
+	struct task t = *(struct task *)arg;
+
+	free(arg);
+	t.fn(t.arg);
+	pthread_mutex_lock(&lock);
+	if (--aside == 0)
+		pthread_cond_broadcast(&none_aside);
+	pthread_mutex_unlock(&lock);
+	return NULL;
+}
+
+static bool start_aside(struct task *t)
+{
+	pthread_attr_t attr;
+	pthread_t unused;
+	int err;
+
+	pthread_attr_init(&attr);
+	(void)pthread_attr_setstacksize(&attr, ASIDE_STACK_BYTES);
+	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_mutex_lock(&lock);
+	err = pthread_create(&unused, &attr, run_aside, t);
+	aside += err == 0;
+	pthread_mutex_unlock(&lock);
+	pthread_attr_destroy(&attr);
+	return err == 0;
+}
+
+void wait_aside(void (*fn)(void *arg), void *arg)
+{
+	struct task *t = NULL;
+
+	if (__atomic_load_n(&waiting, __ATOMIC_RELAXED) >= MANY)
+		t = malloc(sizeof(*t));
+	if (t)
+		*t = (struct task){ fn, arg };
+	if (t && start_aside(t))
+		return;
+	free(t);
+	fn(arg);
+}
+
+void wait_for_aside(void)
+{
+	pthread_mutex_lock(&lock);
+	while (aside > 0)
+		pthread_cond_wait(&none_aside, &lock);
+	pthread_mutex_unlock(&lock);
 }

@@ -210,6 +210,7 @@ struct map_window;
 
 struct fs_file {
 	struct fs *fs;
+	unsigned refs; /* atomic */
 	struct inode *inode;
 	bool for_writing;
 	bool noatime;	      /* atomic */

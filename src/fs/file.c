@@ -32,6 +32,7 @@ static int file_new(struct fs *fs, struct inode *i, bool for_writing, struct fs_
 	if (!f)
 		return -ENOMEM;
 	f->fs = fs;
+	f->refs = 1;
 	f->inode = i;
 	f->for_writing = for_writing;
 	if (for_writing)
@@ -115,9 +116,15 @@ int fs_file_create(struct fs *fs, uint64_t dir, const char *name, const struct f
 	return err;
 }
 
+struct fs_file *fs_file_ref(struct fs_file *f)
+{
+	__atomic_add_fetch(&f->refs, 1, __ATOMIC_RELAXED);
+	return f;
+}
+
 void fs_file_close(struct fs_file *f)
 {
-	if (!f)
+	if (!f || __atomic_sub_fetch(&f->refs, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
 	read_window_drop(f);
 	read_ahead_end(f);

@@ -230,6 +230,8 @@ int fs_file_open(struct fs *fs, uint64_t ino, bool for_writing, bool truncate, s
 int fs_file_create(struct fs *fs, uint64_t dir, const char *name, const struct fs_cred *cred,
 		   uint32_t mode, struct fs_file **ret, struct fs_attr *ret_attr);
 void fs_file_close(struct fs_file *f);
+/* It stays until fs_file_close has been called once more: for an operation that may outlive the last close. */
+struct fs_file *fs_file_ref(struct fs_file *f);
 uint64_t fs_file_ino(const struct fs_file *f);
 /* Whether this open of the file, or another, is for writing. */
 bool fs_file_has_writers(const struct fs_file *f);

@@ -26,9 +26,16 @@ rgw restart-gateway
 wait $writing || fail "the writer met an error: $(cat "$WORK/dd")"
 await_writes
 
-# Standing still: connections stay, and nothing comes.
+# Standing still: connections stay, and nothing comes. More wait than the daemon has threads for the kernel's requests.
+for i in $(seq 180); do echo "$i" >"$MNT/waits$i"; done
 rgw pause-gateway
 sleep 1
+waiters=
+for i in $(seq 180); do
+	sync "$MNT/waits$i" &
+	waiters="$waiters $!"
+done
+await_reads
 for signal in KILL INT TERM; do
 	echo more >"$MNT/$signal" || fail "writing"
 	env --default-signal=INT sync "$MNT/$signal" & # bash has its jobs ignore that
@@ -41,6 +48,7 @@ sleep 6
 await_reads
 rgw resume-gateway
 await_writes
+for w in $waiters; do wait "$w" || fail "an fsync failed"; done
 
 stop_witness
 check_witness

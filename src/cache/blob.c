@@ -10,26 +10,121 @@
 /* A window may reach far past the object's end: no more is set aside for it before it came. */
 #define RESERVE_MAX_BYTES (8 * MIB)
 
-struct blob *blob_new(uint64_t offset, uint64_t len)
+/* Below this malloc has its own ways of using memory again. */
+#define KEEP_FROM_BYTES (64 * KIB)
+#define KEEP_MAX 64
+#define ROUND_BYTES (128 * KIB)
+
+struct spare {
+	uint8_t *data;
+	size_t cap;
+};
+
+struct blob_pool {
+	unsigned refs; /* atomic: its owner's and the blobs' */
+	uint64_t limit_bytes;
+	pthread_mutex_t lock;
+	struct spare kept[KEEP_MAX]; /* the oldest first */
+	size_t count;
+	uint64_t kept_bytes;
+};
+
+struct blob_pool *blob_pool_new(uint64_t limit_bytes)
+{
+	struct blob_pool *pool = calloc(1, sizeof(*pool));
+
+	if (!pool)
+		return NULL;
+	pool->refs = 1;
+	pool->limit_bytes = limit_bytes;
+	pthread_mutex_init(&pool->lock, NULL);
+	return pool;
+}
+
+static struct spare take_out(struct blob_pool *pool, size_t at)
+{
+	struct spare s = pool->kept[at];
+
+	pool->count--;
+	memmove(&pool->kept[at], &pool->kept[at + 1], (pool->count - at) * sizeof(s));
+	pool->kept_bytes -= s.cap;
+	return s;
+}
+
+void blob_pool_put(struct blob_pool *pool)
+{
+	if (!pool || __atomic_sub_fetch(&pool->refs, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	while (pool->count > 0)
+		free(take_out(pool, 0).data);
+	pthread_mutex_destroy(&pool->lock);
+	free(pool);
+}
+
+/* One that is large enough, but not by much: what it has too many would be lost to the cache. */
+static struct spare spare_take(struct blob_pool *pool, size_t len)
+{
+	struct spare s = { NULL, 0 };
+
+	pthread_mutex_lock(&pool->lock);
+	for (size_t i = pool->count; i > 0 && !s.data; i--) {
+		size_t cap = pool->kept[i - 1].cap;
+
+		if (cap >= len && cap - len <= len / 8)
+			s = take_out(pool, i - 1);
+	}
+	pthread_mutex_unlock(&pool->lock);
+	return s;
+}
+
+static void spare_give(struct blob_pool *pool, uint8_t *data, size_t cap)
+{
+	if (cap < KEEP_FROM_BYTES || cap > pool->limit_bytes) {
+		free(data);
+		return;
+	}
+	pthread_mutex_lock(&pool->lock);
+	while (pool->count == KEEP_MAX || pool->kept_bytes + cap > pool->limit_bytes)
+		free(take_out(pool, 0).data);
+	pool->kept[pool->count++] = (struct spare){ data, cap };
+	pool->kept_bytes += cap;
+	pthread_mutex_unlock(&pool->lock);
+}
+
+/* Of large ones there are few sizes, so that they fit each other. */
+static size_t room_for(uint64_t len)
+{
+	size_t room = min_u64(len, RESERVE_MAX_BYTES);
+
+	return room < MIB ? room : (room + ROUND_BYTES - 1) / ROUND_BYTES * ROUND_BYTES;
+}
+
+struct blob *blob_new(struct blob_pool *pool, uint64_t offset, uint64_t len)
 {
 	struct blob *b = calloc(1, sizeof(*b));
-	size_t room = min_u64(len, RESERVE_MAX_BYTES);
+	size_t room = room_for(len);
+	struct spare s = { NULL, 0 };
 
 	if (!b)
 		return NULL;
-	b->refs = 1;
-	b->offset = offset;
-	b->bytes.data = malloc(room);
-	b->bytes.cap = room;
-	if (b->bytes.data)
-		return b;
-	free(b);
-	return NULL;
+	if (room >= KEEP_FROM_BYTES)
+		s = spare_take(pool, room);
+	if (!s.data)
+		s = (struct spare){ malloc(room), room };
+	if (!s.data) {
+		free(b);
+		return NULL;
+	}
+	*b = (struct blob){ .refs = 1, .offset = offset, .pool = pool };
+	b->bytes.data = s.data;
+	b->bytes.cap = s.cap;
+	__atomic_add_fetch(&pool->refs, 1, __ATOMIC_RELAXED);
+	return b;
 }
 
-struct blob *blob_copy(uint64_t offset, const uint8_t *data, uint64_t len)
+struct blob *blob_copy(struct blob_pool *pool, uint64_t offset, const uint8_t *data, uint64_t len)
 {
-	struct blob *b = blob_new(offset, len);
+	struct blob *b = blob_new(pool, offset, len);
 
 	if (b)
 		buf_add(&b->bytes, data, len);
@@ -41,7 +136,7 @@ void blob_shrink(struct blob *b)
 	struct buf *bytes = &b->bytes;
 	uint8_t *less;
 
-	if (bytes->len == 0 || bytes->cap - bytes->len <= bytes->cap / 8)
+	if (bytes->len == 0 || bytes->cap - bytes->len <= bytes->cap / 4)
 		return;
 	less = realloc(bytes->data, bytes->len);
 	if (!less)
@@ -60,7 +155,8 @@ void blob_put(struct blob *b)
 {
 	if (!b || __atomic_sub_fetch(&b->refs, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
-	buf_release(&b->bytes);
+	spare_give(b->pool, b->bytes.data, b->bytes.cap);
+	blob_pool_put(b->pool);
 	free(b);
 }
 

@@ -17,11 +17,13 @@
 #define INFLIGHT_DEFAULT 24
 #define DOUBT_SAME 3
 #define DOUBT_TRIES 12
+#define POOL_MAX_BYTES (8 * MIB)
 #define BACKLOG_MIN_BYTES (4 * MIB)
 #define BACKLOG_MAX_BYTES (32 * MIB)
 
 struct cache {
 	struct store *store;
+	struct blob_pool *pool;
 	struct memory *memory;
 	struct disk *disk; /* NULL: memory only */
 	struct flights flights;
@@ -40,6 +42,7 @@ static void count(uint64_t *counter, uint64_t n)
 
 int cache_open(const struct cache_config *config, struct cache **ret)
 {
+	uint64_t pool_bytes = min_u64(config->mem_bytes / 8, POOL_MAX_BYTES);
 	struct cache *c = calloc(1, sizeof(*c));
 	int err;
 
@@ -50,9 +53,10 @@ int cache_open(const struct cache_config *config, struct cache **ret)
 	c->backlog_max_bytes =
 		min_u64(BACKLOG_MAX_BYTES, max_u64(BACKLOG_MIN_BYTES, config->mem_bytes / 4));
 	flights_init(&c->flights);
-	err = memory_new(config->mem_bytes, &c->memory);
+	c->pool = blob_pool_new(pool_bytes);
+	err = c->pool ? memory_new(config->mem_bytes - pool_bytes, &c->memory) : -ENOMEM;
 	if (err >= 0 && config->dir)
-		err = disk_open(config, &c->stats, &c->disk);
+		err = disk_open(config, &c->stats, c->pool, &c->disk);
 	if (err >= 0)
 		err = pool_new("cache-fetch", c->max_inflight, &c->fetchers);
 	if (err >= 0 && c->disk)
@@ -78,6 +82,7 @@ void cache_close(struct cache *c)
 	pool_free(c->writer);
 	disk_close(c->disk);
 	memory_free(c->memory);
+	blob_pool_put(c->pool);
 	flights_release(&c->flights);
 	store_unref(c->store);
 	free(c);
@@ -129,7 +134,7 @@ static void keep_later(struct cache *c, const char *key, struct blob *b)
 
 static int get(struct cache *c, const struct flight *f, struct blob **ret)
 {
-	struct blob *b = blob_new(f->window.offset, f->window.len);
+	struct blob *b = blob_new(c->pool, f->window.offset, f->window.len);
 	int err;
 
 	if (!b)
@@ -367,7 +372,7 @@ void cache_insert(struct cache *c, const char *key, uint64_t offset, const void 
 
 	while (left.len > 0) {
 		uint64_t n = piece_part(&left);
-		struct blob *b = blob_copy(left.offset, from, n);
+		struct blob *b = blob_copy(c->pool, left.offset, from, n);
 
 		if (b)
 			memory_insert(c->memory, key, b);

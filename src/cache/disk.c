@@ -71,7 +71,8 @@ static int scan(struct disk *d)
 	return 0;
 }
 
-static int disk_new(const struct cache_config *config, struct cache_stats *stats, struct disk **ret)
+static int disk_new(const struct cache_config *config, struct cache_stats *stats,
+		    struct blob_pool *pool, struct disk **ret)
 {
 	struct disk *d = calloc(1, sizeof(*d));
 
@@ -80,6 +81,7 @@ static int disk_new(const struct cache_config *config, struct cache_stats *stats
 	*d = (struct disk){ .clock = config->clock ? config->clock : &clock_system,
 			    .notifier = config->notifier,
 			    .stats = stats,
+			    .pool = pool,
 			    .dir = strdup(config->dir),
 			    .fs = config->fs,
 			    .limit_bytes = config->disk_bytes,
@@ -107,10 +109,11 @@ int disk_check(const char *dir)
 	return is_full(err) ? 0 : err;
 }
 
-int disk_open(const struct cache_config *config, struct cache_stats *stats, struct disk **ret)
+int disk_open(const struct cache_config *config, struct cache_stats *stats, struct blob_pool *pool,
+	      struct disk **ret)
 {
 	struct disk *d = NULL;
-	int err = disk_new(config, stats, &d);
+	int err = disk_new(config, stats, pool, &d);
 
 	*ret = NULL;
 	if (err < 0)
@@ -261,7 +264,7 @@ static bool fetch_piece(struct reading *r, const struct disk_piece *p, struct bl
 static bool deliver(struct reading *r, const struct disk_piece *p)
 {
 	uint64_t len = min_u64(span_end(&p->at), span_end(&r->left)) - r->left.offset;
-	struct blob *b = blob_new(p->at.offset, p->at.len);
+	struct blob *b = blob_new(r->d->pool, p->at.offset, p->at.len);
 	bool ok = b && fetch_piece(r, p, b);
 
 	if (ok) {

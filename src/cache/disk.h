@@ -40,6 +40,7 @@ struct disk {
 	struct clock *clock;
 	struct notifier notifier;
 	struct cache_stats *stats; /* atomic counters */
+	struct blob_pool *pool;
 	char *dir;
 	struct uuid fs;
 	uint64_t limit_bytes, min_free_bytes;

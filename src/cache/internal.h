@@ -41,15 +41,24 @@ static inline uint64_t piece_part(const struct span *s)
 
 /* ---- blob.c */
 
+/* Buffers of blobs that ended, kept for the next: new memory costs a page fault for every 4 KiB,
+ * which is as much work as all that is done to the bytes. */
+struct blob_pool;
+
 struct blob {
 	unsigned refs;	  /* atomic */
 	uint64_t offset;  /* in the object */
 	struct buf bytes; /* constant once others refer to it */
+	struct blob_pool *pool;
 };
 
+/* Keeps limit_bytes at most. NULL: no memory. */
+struct blob_pool *blob_pool_new(uint64_t limit_bytes);
+void blob_pool_put(struct blob_pool *pool); /* lives until its last blob has ended. NULL is fine */
+
 /* Empty, with room for len bytes (or as much as is sensible before they come). NULL: no memory. */
-struct blob *blob_new(uint64_t offset, uint64_t len);
-struct blob *blob_copy(uint64_t offset, const uint8_t *data, uint64_t len);
+struct blob *blob_new(struct blob_pool *pool, uint64_t offset, uint64_t len);
+struct blob *blob_copy(struct blob_pool *pool, uint64_t offset, const uint8_t *data, uint64_t len);
 void blob_shrink(struct blob *b); /* gives back much room that was not needed */
 struct blob *blob_get(struct blob *b);
 void blob_put(struct blob *b); /* NULL is fine */
@@ -84,7 +93,8 @@ struct disk;
 /* 0 with *ret NULL when another process uses the folder. */
 /* Would disk_open refuse this folder? A full disk is no reason. */
 int disk_check(const char *dir);
-int disk_open(const struct cache_config *config, struct cache_stats *stats, struct disk **ret);
+int disk_open(const struct cache_config *config, struct cache_stats *stats, struct blob_pool *pool,
+	      struct disk **ret);
 void disk_close(struct disk *d);
 /* As memory_view. Whole pieces that had to be read are offered to promote. */
 uint64_t disk_view(struct disk *d, const char *key, const struct span *want,

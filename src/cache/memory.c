@@ -304,8 +304,8 @@ static void insert_pieces(struct memory *m, const char *key, const struct blob *
 		struct blob *b = NULL;
 
 		if (n <= m->limit_bytes)
-			b = blob_copy(left.offset, blob->bytes.data + (left.offset - blob->offset),
-				      n);
+			b = blob_copy(blob->pool, left.offset,
+				      blob->bytes.data + (left.offset - blob->offset), n);
 		if (b)
 			insert_batch(m, key, b);
 		blob_put(b);

@@ -109,64 +109,81 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 /* ---- bytes ---- */
 
-static pthread_key_t buffer_key;
-static pthread_once_t buffer_once = PTHREAD_ONCE_INIT;
+/*
+ * Buffers for answers, of which the one used last is the first to be used again: it is likely to be
+ * in the processor's cache still. A megabyte from malloc would be mapped and cleared by the kernel
+ * every time, and workers, who come and go, would each have one of their own.
+ */
+#define BUFFERS_KEPT 16
 
 struct read_buffer {
+	struct read_buffer *next;
 	size_t size;
 	char data[];
 };
 
-static void make_buffer_key(void)
-{
-	if (pthread_key_create(&buffer_key, free) != 0)
-		abort(); /* the process has used up all its keys before its first read: not this
-			    program */
-}
+static struct {
+	pthread_mutex_t lock;
+	struct read_buffer *first;
+	unsigned count;
+} buffers = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-/* Each worker keeps one: a megabyte from malloc would be mapped and cleared by the kernel every
- * time. */
-static char *read_buffer(size_t size)
+static struct read_buffer *buffer_take(size_t size)
 {
 	struct read_buffer *b;
 
-	(void)pthread_once(&buffer_once, make_buffer_key);
-	b = pthread_getspecific(buffer_key);
+	pthread_mutex_lock(&buffers.lock);
+	b = buffers.first;
+	if (b) {
+		buffers.first = b->next;
+		buffers.count--;
+	}
+	pthread_mutex_unlock(&buffers.lock);
 	if (b && b->size >= size)
-		return b->data;
+		return b;
 	free(b);
 	b = malloc(sizeof(*b) + size);
 	if (b)
 		b->size = size;
-	if (pthread_setspecific(buffer_key, b) != 0) {
-		free(b);
-		return NULL;
+	return b;
+}
+
+static void buffer_give(struct read_buffer *b)
+{
+	pthread_mutex_lock(&buffers.lock);
+	if (buffers.count < BUFFERS_KEPT) {
+		b->next = buffers.first;
+		buffers.first = b;
+		buffers.count++;
+		b = NULL;
 	}
-	return b ? b->data : NULL;
+	pthread_mutex_unlock(&buffers.lock);
+	free(b);
 }
 
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	char *buf = read_buffer(size);
+	struct read_buffer *b = buffer_take(size);
 	struct fs_file *f;
 	struct wait w;
 	ssize_t n;
 
-	if (!buf) {
+	if (!b) {
 		ops_reply_err(req, -ENOMEM);
 		return;
 	}
 	f = fs_file_ref(file_of(fi));
 	fs_file_noatime(f, fi->flags & O_NOATIME);
 	wait_begin(&w, req);
-	n = fs_read(f, buf, size, (uint64_t)off);
+	n = fs_read(f, b->data, size, (uint64_t)off);
 	if (!wait_end(&w))
 		n = 0; /* it has been answered, and req is gone */
 	else if (n < 0)
 		ops_reply_err(req, (int)n);
 	else
-		(void)fuse_reply_buf(req, buf, (size_t)n);
+		(void)fuse_reply_buf(req, b->data, (size_t)n);
 	fs_file_close(f);
+	buffer_give(b);
 }
 
 /* For a program, not for pages that it changed earlier. */

@@ -16,7 +16,7 @@
 
 /*
  * A worker waits with its request, for the store or for memory, so there must be enough of them
- * that waiting ones do not keep others out. Idle ones end; each has a buffer of a megabyte.
+ * that waiting ones do not keep others out. Idle ones end.
  */
 #define WORKERS_MAX 128
 #define WORKERS_IDLE WORKERS_MAX

@@ -344,6 +344,107 @@ START_TEST(fetches_ahead_are_dropped_when_too_many_are_under_way)
 }
 END_TEST
 
+static void *read_across(void *arg)
+{
+	int *result = arg;
+
+	*result = try_read(1, 400000, 200000, 0, 0);
+	return NULL;
+}
+
+START_TEST(a_read_across_two_fetches_under_way_waits_for_both)
+{
+	pthread_t thread;
+	int result;
+
+	hold_gets(true);
+	prefetch(1, 0, 500000);
+	prefetch(1, 500000, 300000);
+	wait_gets(2);
+	ck_assert_int_eq(pthread_create(&thread, NULL, read_across, &result), 0);
+	hold_gets(false);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_int_eq(result, 0);
+	ck_assert_uint_eq(gets(), 2);
+}
+END_TEST
+
+START_TEST(a_read_that_begins_before_a_fetch_under_way_fetches_up_to_it)
+{
+	pthread_t thread;
+	int result;
+
+	hold_gets(true);
+	prefetch(1, 450000, 100000);
+	wait_gets(1);
+	ck_assert_int_eq(pthread_create(&thread, NULL, read_across, &result), 0);
+	wait_gets(2);
+	hold_gets(false);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_int_eq(result, 0);
+	ck_assert_uint_eq(gets(), 3); /* before it, it, and after it */
+	ck_assert_uint_eq(stats().bytes_fetched, 200000);
+}
+END_TEST
+
+START_TEST(a_fetch_ahead_leaves_out_what_is_under_way_or_there)
+{
+	read_range(1, 100000, 50000);
+	hold_gets(true);
+	prefetch(1, 300000, 100000);
+	wait_gets(2);
+	prefetch(1, 100000, 400000);
+	wait_gets(4);
+	hold_gets(false);
+	wait_has(1, 100000, 400000);
+	ck_assert_uint_eq(gets(), 4);
+	ck_assert_uint_eq(stats().bytes_fetched, 400000);
+}
+END_TEST
+
+/* Parts came, and a window around them is asked for: its beginning is there. */
+START_TEST(a_window_is_not_fetched_where_it_begins_with_what_is_there)
+{
+	read_range(1, 0, 131072);
+	ck_assert_int_eq(try_read(1, 131000, 1000, 0, 262144), 0);
+	ck_assert_uint_eq(gets(), 2);
+	ck_assert_uint_eq(stats().bytes_fetched, 262144);
+	ck_assert(has(1, 0, 262144));
+}
+END_TEST
+
+START_TEST(how_much_is_held_is_known_with_gaps_as_well)
+{
+	char key[32];
+
+	read_range(1, 1000, 100);
+	read_range(1, 5000, 200);
+	ck_assert_uint_eq(cache_held(fx.c, key_of(1, key), 0, 10000), 300);
+	ck_assert_uint_eq(cache_held(fx.c, key, 1050, 4000), 50 + 50);
+	ck_assert_uint_eq(cache_held(fx.c, key, 1100, 3900), 0);
+	ck_assert_uint_eq(cache_held(fx.c, "data/none", 0, 10000), 0);
+}
+END_TEST
+
+START_TEST(a_view_keeps_its_bytes_whatever_becomes_of_the_cache)
+{
+	uint8_t want[3000], scratch[3000];
+	struct cache_view view;
+	char key[32];
+
+	read_range(1, 1000, 1000); /* so that it is of two parts */
+	ck_assert_int_eq(cache_view(fx.c, key_of(1, key), 1000, 3000, 0, 0, &view), 0);
+	cache_forget(fx.c, key);
+	close_cache();
+	open_cache();
+	fill(1, 1000, want, sizeof(want));
+	ck_assert(memcmp(cache_view_bytes(&view, 1000, 3000, scratch), want, 3000) == 0);
+	ck_assert(memcmp(cache_view_bytes(&view, 1900, 200, scratch), want + 900, 200) == 0);
+	ck_assert_ptr_ne(cache_view_bytes(&view, 1200, 700, scratch), scratch); /* in place */
+	cache_view_release(&view);
+}
+END_TEST
+
 #define STRESS_THREADS 6
 #define STRESS_OBJECTS 12
 #define STRESS_STEPS 300
@@ -449,6 +550,12 @@ int main(void)
 	tcase_add_test(together, what_was_fetched_ahead_needs_no_request);
 	tcase_add_test(together, a_reader_waits_for_what_is_being_fetched_ahead);
 	tcase_add_test(together, fetches_ahead_are_dropped_when_too_many_are_under_way);
+	tcase_add_test(together, a_read_across_two_fetches_under_way_waits_for_both);
+	tcase_add_test(together, a_read_that_begins_before_a_fetch_under_way_fetches_up_to_it);
+	tcase_add_test(together, a_fetch_ahead_leaves_out_what_is_under_way_or_there);
+	tcase_add_test(together, a_window_is_not_fetched_where_it_begins_with_what_is_there);
+	tcase_add_test(together, how_much_is_held_is_known_with_gaps_as_well);
+	tcase_add_test(together, a_view_keeps_its_bytes_whatever_becomes_of_the_cache);
 	tcase_add_test(together, many_threads_with_little_memory_read_the_right_bytes);
 	tcase_add_test(together, many_threads_with_little_memory_and_disk_read_the_right_bytes);
 	suite_add_tcase(s, together);

@@ -33,6 +33,7 @@ struct fixture {
 	pthread_mutex_t lock;
 	enum store_fault fault; /* what GETs meet ... */
 	unsigned fault_times;	/* ... so many times more */
+	bool held;		/* GETs take until this is over, and succeed */
 	unsigned warnings, infos;
 	char last_warning[512];
 };
@@ -49,6 +50,8 @@ static enum store_fault fixture_decide(void *ctx, uint64_t number, enum store_op
 {
 	enum store_fault fault = STORE_FAULT_NONE;
 
+	while (op == STORE_OP_GET && __atomic_load_n(&fx.held, __ATOMIC_SEQ_CST))
+		clock_system.sleep_ms(&clock_system, 1);
 	pthread_mutex_lock(&fx.lock);
 	if (op == STORE_OP_GET && fx.fault_times > 0) {
 		fx.fault_times--;
@@ -65,6 +68,11 @@ static inline void let_gets_fail(enum store_fault fault, unsigned times)
 	fx.fault = fault;
 	fx.fault_times = times;
 	pthread_mutex_unlock(&fx.lock);
+}
+
+static inline void hold_gets(bool held)
+{
+	__atomic_store_n(&fx.held, held, __ATOMIC_SEQ_CST);
 }
 
 static void fixture_notify(void *ctx, enum log_level level, const char *text)

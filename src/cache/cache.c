@@ -17,7 +17,7 @@
 #define INFLIGHT_DEFAULT 24
 #define DOUBT_SAME 3
 #define DOUBT_TRIES 12
-#define POOL_MAX_BYTES (8 * MIB)
+#define POOL_MAX_BYTES (16 * MIB)
 #define BACKLOG_MIN_BYTES (4 * MIB)
 #define BACKLOG_MAX_BYTES (32 * MIB)
 
@@ -42,7 +42,7 @@ static void count(uint64_t *counter, uint64_t n)
 
 int cache_open(const struct cache_config *config, struct cache **ret)
 {
-	uint64_t pool_bytes = min_u64(config->mem_bytes / 8, POOL_MAX_BYTES);
+	uint64_t pool_bytes = min_u64(config->mem_bytes / 4, POOL_MAX_BYTES);
 	struct cache *c = calloc(1, sizeof(*c));
 	int err;
 
@@ -163,41 +163,46 @@ static void fly(struct cache *c, struct flight *f)
 	flight_land(&c->flights, f, err, b);
 }
 
-/* 0 with the bytes, 1: look into the tiers again, or the error. */
-static int take(const struct flight *f, const struct span *want, struct cache_view *view)
+/* How many bytes it had from the start on; 0: look into the tiers again; or the error. */
+static int64_t take(const struct flight *f, const struct span *want, struct cache_view *view)
 {
+	uint64_t end = min_u64(span_end(&f->window), span_end(want)), has;
+	int err;
+
 	if (f->err < 0)
 		return err_note(f->err, "%s", f->note);
 	if (!f->blob)
-		return 1;
-	if (f->blob->offset + f->blob->bytes.len < span_end(want))
-		return err_note(-L3_CORRUPT,
-				"object %s ends at byte %llu, but bytes up to %llu are wanted",
-				f->key, (unsigned long long)(f->blob->offset + f->blob->bytes.len),
-				(unsigned long long)span_end(want));
-	return view_add(view, f->blob, want->offset, want->len);
+		return 0;
+	has = f->blob->offset + f->blob->bytes.len;
+	if (has < end)
+		return err_note(
+			-L3_CORRUPT, "object %s ends at byte %llu, but bytes up to %llu are wanted",
+			f->key, (unsigned long long)has, (unsigned long long)span_end(want));
+	err = view_add(view, f->blob, want->offset, end - want->offset);
+	return err < 0 ? err : (int64_t)(end - want->offset);
 }
 
-static int fetch(struct cache *c, const char *key, const struct span *want,
-		 const struct span *window, struct cache_view *view)
+/* As take. What is under way already is waited for, and not fetched twice. */
+static int64_t fetch(struct cache *c, const char *key, const struct span *want,
+		     const struct span *window, struct cache_view *view)
 {
 	bool own;
-	struct flight *f = flight_board(&c->flights, key, want, window, 0, &own);
-	int err;
+	struct flight *f = flight_board(&c->flights, key, want->offset, window, 0, &own);
+	int64_t got;
 
 	if (!f)
 		return -ENOMEM;
 	if (!own)
 		flight_wait(&c->flights, f);
-	else if (memory_covers(c->memory, key, want) == want->len)
+	else if (memory_covers(c->memory, key, want) > 0)
 		flight_land(&c->flights, f, 0, NULL); /* another landed since we looked */
 	else
 		fly(c, f);
-	err = take(f, want, view);
-	if (err < 0 && !own && f->background)
-		err = 1;
+	got = take(f, want, view);
+	if (got < 0 && !own && f->background)
+		got = 0;
 	flight_put(&c->flights, f);
-	return err;
+	return got;
 }
 
 /* ---- reading ---- */
@@ -257,21 +262,26 @@ static int view_all(struct cache *c, const char *key, const struct span *want,
 		    const struct span *window, struct cache_view *view)
 {
 	struct span left = *want;
-	int err;
+	bool missed = false;
+	int64_t got = 0;
 
-	do {
+	for (;;) {
 		struct span rest;
 
 		take_kept(c, key, &left, view);
-		if (left.len == 0)
-			return 0;
-		if (view->failed)
-			return -ENOMEM;
+		if (left.len == 0 || view->failed)
+			break;
 		rest = rest_of(c, key, window, &left);
-		err = fetch(c, key, &left, &rest, view);
-	} while (err > 0);
-	count(&c->stats.misses, 1);
-	return err;
+		got = fetch(c, key, &left, &rest, view);
+		if (got < 0)
+			break;
+		missed = true;
+		left.offset += (uint64_t)got;
+		left.len -= (uint64_t)got;
+	}
+	if (missed || got < 0)
+		count(&c->stats.misses, 1);
+	return view->failed ? -ENOMEM : got < 0 ? (int)got : 0;
 }
 
 int cache_view(struct cache *c, const char *key, uint64_t offset, size_t len, uint64_t fetch_offset,
@@ -338,28 +348,44 @@ static void prefetch_run(void *arg)
 	free(p);
 }
 
-void cache_prefetch(struct cache *c, const char *key, uint64_t offset, size_t len)
+/* Takes the flight over. */
+static void launch(struct cache *c, struct flight *f)
 {
-	struct span window = { offset, len };
-	struct prefetch *p;
-	struct flight *f;
-	bool own;
+	struct prefetch *p = malloc(sizeof(*p));
 
-	if (len == 0 || !contains(&window, &window) || cache_has(c, key, offset, len))
-		return;
-	f = flight_board(&c->flights, key, &window, &window, c->max_inflight, &own);
-	if (!f)
-		return;
-	p = own ? malloc(sizeof(*p)) : NULL;
 	if (p)
 		*p = (struct prefetch){ c, f };
 	if (p && pool_submit(c->fetchers, prefetch_run, p) >= 0)
 		return;
-	if (own)
-		flight_land(&c->flights, f, err_note(-ENOMEM, "no memory to fetch %s ahead", key),
-			    NULL);
+	flight_land(&c->flights, f, err_note(-ENOMEM, "no memory to fetch %s ahead", f->key), NULL);
 	flight_put(&c->flights, f);
 	free(p);
+}
+
+void cache_prefetch(struct cache *c, const char *key, uint64_t offset, size_t len)
+{
+	struct span left = { offset, len };
+
+	if (!contains(&left, &left))
+		return;
+	while (left.len > 0) {
+		uint64_t skip = covers(c, key, &left), end = span_end(&left);
+		struct flight *f = NULL;
+		bool own = false;
+
+		left = (struct span){ left.offset + skip, left.len - skip };
+		if (left.len > 0)
+			f = flight_board(&c->flights, key, left.offset, &left, c->max_inflight,
+					 &own);
+		if (!f)
+			return;
+		left.offset = min_u64(span_end(&f->window), end);
+		left.len = end - left.offset;
+		if (own)
+			launch(c, f);
+		else
+			flight_put(&c->flights, f);
+	}
 }
 
 /* ---- the rest ---- */

@@ -20,25 +20,31 @@ void flights_release(struct flights *fl)
 	pthread_cond_destroy(&fl->landed);
 }
 
-static struct flight *find(struct flights *fl, const char *key, const struct span *range)
+/* The one that brings the byte at offset. Else *ret_free_to is where the next one begins, if that
+ * is before. */
+static struct flight *find(struct flights *fl, const char *key, uint64_t offset,
+			   uint64_t *ret_free_to)
 {
 	struct flight *f;
 
 	DL_FOREACH (fl->list, f) {
-		if (f->window.offset <= range->offset && span_end(&f->window) >= span_end(range) &&
-		    strcmp(f->key, key) == 0)
+		if (span_end(&f->window) <= offset || f->window.offset >= *ret_free_to ||
+		    strcmp(f->key, key) != 0)
+			continue;
+		if (f->window.offset <= offset)
 			return f;
+		*ret_free_to = f->window.offset;
 	}
 	return NULL;
 }
 
-static struct flight *flight_new(const char *key, const struct span *window)
+static struct flight *flight_new(const char *key, uint64_t start, uint64_t end)
 {
 	struct flight *f = calloc(1, sizeof(*f));
 
 	if (!f)
 		return NULL;
-	f->window = *window;
+	f->window = (struct span){ start, end - start };
 	f->key = strdup(key);
 	if (!f->key) {
 		free(f);
@@ -47,16 +53,17 @@ static struct flight *flight_new(const char *key, const struct span *window)
 	return f;
 }
 
-struct flight *flight_board(struct flights *fl, const char *key, const struct span *range,
+struct flight *flight_board(struct flights *fl, const char *key, uint64_t offset,
 			    const struct span *window, unsigned max, bool *ret_own)
 {
+	uint64_t end = span_end(window);
 	struct flight *f;
 
 	*ret_own = false;
 	pthread_mutex_lock(&fl->lock);
-	f = find(fl, key, range);
+	f = find(fl, key, offset, &end);
 	if (!f && (max == 0 || fl->count < max)) {
-		f = flight_new(key, window);
+		f = flight_new(key, window->offset, end);
 		if (f) {
 			DL_APPEND(fl->list, f);
 			fl->count++;

@@ -30,10 +30,11 @@ struct flights {
 void flights_init(struct flights *fl);
 void flights_release(struct flights *fl);
 
-/* The flight that brings the range, or a new one for the window if there is none; with a reference.
- * *ret_own: it is new, and the caller has to land it. max: most at once for a new one, 0 for any
- * number. NULL: too many, or no memory. */
-struct flight *flight_board(struct flights *fl, const char *key, const struct span *range,
+/* The flight that brings the byte at offset, or a new one if there is none, for the window, which
+ * has that byte, up to where another flight's begins; with a reference. *ret_own: it is new, and
+ * the caller has to land it. max: most at once for a new one, 0 for any number. NULL: too many, or
+ * no memory. */
+struct flight *flight_board(struct flights *fl, const char *key, uint64_t offset,
 			    const struct span *window, unsigned max, bool *ret_own);
 /* Ends it, with a blob (taken over) or an error whose note is this thread's. */
 void flight_land(struct flights *fl, struct flight *f, int err, struct blob *blob);

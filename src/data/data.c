@@ -49,6 +49,9 @@ int data_open(const struct data_config *config, struct data **ret)
 	pthread_mutex_init(&d->lock, NULL);
 	cond_init(&d->changed);
 	data_hot_init(&d->hot, DATA_HOT_BYTES);
+	if (config->epoch != 0 && config->budget)
+		d->spare_max = (unsigned)min_u64(
+			config->budget->limit_bytes / 4 / config->segment_bytes, DATA_SPARES_MAX);
 	err = start_pools(d);
 	if (err < 0) {
 		data_close(d);
@@ -82,6 +85,7 @@ void data_close(struct data *d)
 	pool_free(d->upload_pool);
 	pool_free(d->read_pool);
 	drop_segments(d);
+	data_seg_drop_spares(d);
 	data_hot_release(&d->hot);
 	pthread_cond_destroy(&d->changed);
 	pthread_mutex_destroy(&d->lock);

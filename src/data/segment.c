@@ -9,9 +9,39 @@
 #include <string.h>
 #include <sys/mman.h>
 
+/* True: somebody else will use it. */
+static bool keep_spare(struct segment *seg)
+{
+	struct data *d = seg->owner;
+	bool keep;
+
+	if (seg->class != DATA_STREAM || seg->recovered)
+		return false;
+	pthread_mutex_lock(&d->lock);
+	keep = !d->closing && d->spare_count < d->spare_max;
+	if (keep)
+		d->spares[d->spare_count++] = seg->bytes;
+	pthread_mutex_unlock(&d->lock);
+	return keep;
+}
+
+void data_seg_drop_spares(struct data *d)
+{
+	uint8_t *spares[DATA_SPARES_MAX];
+	unsigned count;
+
+	pthread_mutex_lock(&d->lock);
+	count = d->closing || HASH_COUNT(d->table) == 0 ? d->spare_count : 0;
+	memcpy(spares, d->spares, sizeof(spares));
+	d->spare_count -= count;
+	pthread_mutex_unlock(&d->lock);
+	while (count > 0)
+		(void)munmap(spares[--count], d->config.segment_bytes);
+}
+
 static void segment_free(struct segment *seg)
 {
-	if (seg->bytes)
+	if (seg->bytes && !keep_spare(seg))
 		(void)munmap(seg->bytes, seg->capacity);
 	buf_release(&seg->index);
 	free(seg->note);
@@ -32,6 +62,13 @@ static uint8_t *map_bytes(size_t capacity)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+static uint8_t *take_bytes(struct data *d, enum data_class class, bool recovered, size_t capacity)
+{
+	if (class == DATA_STREAM && !recovered && d->spare_count > 0)
+		return d->spares[--d->spare_count];
+	return map_bytes(capacity);
+}
+
 int data_seg_new_locked(struct data *d, uint64_t id, enum data_class class, bool recovered,
 			size_t capacity, struct segment **ret)
 {
@@ -46,7 +83,7 @@ int data_seg_new_locked(struct data *d, uint64_t id, enum data_class class, bool
 	seg->state = recovered ? SEG_RECOVERED : SEG_OPEN;
 	seg->capacity = capacity;
 	atomic_init(&seg->refs, 1);
-	seg->bytes = map_bytes(capacity);
+	seg->bytes = take_bytes(d, class, recovered, capacity);
 	if (!seg->bytes)
 		goto undo;
 	HASH_ADD(hh, d->table, id, sizeof(seg->id), seg);
@@ -55,7 +92,9 @@ int data_seg_new_locked(struct data *d, uint64_t id, enum data_class class, bool
 	*ret = seg;
 	return 0;
 undo:
-	segment_free(seg);
+	if (seg->bytes)
+		(void)munmap(seg->bytes, capacity);
+	free(seg);
 	return -ENOMEM;
 }
 
@@ -225,4 +264,5 @@ void data_push_stream(struct data *d)
 		data_seg_seal_locked(d, d->open[DATA_STREAM]);
 	data_seg_kick_locked(d);
 	pthread_mutex_unlock(&d->lock);
+	data_seg_drop_spares(d);
 }

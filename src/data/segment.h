@@ -64,6 +64,11 @@ struct segment {
 	UT_hash_handle hh;
 };
 
+/* Mappings of stream segments that ended, for the next: those have a page fault for every 4 KiB
+ * behind them. As many as a quarter of the budget has room for, which is not charged for them, and
+ * only while there are segments. */
+#define DATA_SPARES_MAX 2
+
 struct data {
 	struct data_config config;
 	struct pool *upload_pool; /* NULL when read-only */
@@ -76,6 +81,8 @@ struct data {
 	struct segment *open[2]; /* by class */
 	uint32_t last_n;
 	unsigned streams_uploading;
+	uint8_t *spares[DATA_SPARES_MAX];
+	unsigned spare_count, spare_max;
 	bool cancelled;
 	bool closing;
 	uint64_t segments_stored, raw_bytes, stored_bytes;
@@ -97,6 +104,9 @@ struct segment *data_seg_drop_locked(struct data *d, struct segment *seg) MUST_C
 /* A segment that readers must find in memory, referenced, with its present length; or NULL. */
 struct segment *data_seg_get(struct data *d, uint64_t id, uint32_t *ret_len);
 void data_seg_put(struct segment *seg);
+
+/* Nobody streams: the spare mappings go. */
+void data_seg_drop_spares(struct data *d);
 
 /* upload.c: a pool job; uploads what is QUEUED. */
 void data_upload_job(void *data);

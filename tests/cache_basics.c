@@ -147,6 +147,31 @@ START_TEST(what_is_distrusted_is_fetched_again)
 }
 END_TEST
 
+START_TEST(the_same_wrong_bytes_again_and_again_prove_damage_and_ever_new_ones_do_not)
+{
+	struct cache_doubt same = { 0 }, other = { 0 };
+	char key[32];
+	unsigned tries = 0;
+	int err = 0;
+
+	(void)key_of(1, key);
+	for (; err == 0 && tries < 100; tries++)
+		err = cache_doubt(fx.c, &same, key, 0, "wrong", 5);
+	ck_assert_int_eq(err, -L3_CORRUPT);
+	ck_assert_uint_ge(tries, 2);
+	ck_assert_ptr_nonnull(strstr(err_last_note(), key));
+	for (err = 0, tries = 0; err == 0 && tries < 100; tries++) {
+		char bytes[8] = { 0 };
+
+		(void)snprintf(bytes, sizeof(bytes), "%u", tries);
+		err = cache_doubt(fx.c, &other, key, 0, bytes, sizeof(bytes));
+	}
+	ck_assert_int_eq(err, -L3_SERVER);
+	ck_assert(err_is_transient(err));
+	ck_assert_uint_ge(tries, 4);
+}
+END_TEST
+
 START_TEST(memory_never_exceeds_its_cap_and_keeps_what_was_used_last)
 {
 	close_cache();
@@ -540,6 +565,8 @@ int main(void)
 	tcase_add_test(t, pieces_over_each_other_give_the_right_bytes);
 	tcase_add_test(t, inserted_bytes_need_no_request);
 	tcase_add_test(t, what_is_distrusted_is_fetched_again);
+	tcase_add_test(t,
+		       the_same_wrong_bytes_again_and_again_prove_damage_and_ever_new_ones_do_not);
 	tcase_add_test(t, memory_never_exceeds_its_cap_and_keeps_what_was_used_last);
 	tcase_add_test(t, without_any_memory_reads_work_all_the_same);
 	suite_add_tcase(s, t);

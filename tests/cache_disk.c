@@ -636,6 +636,27 @@ START_TEST(a_write_that_fails_is_told_once_and_the_disk_is_tried_again_later)
 }
 END_TEST
 
+START_TEST(out_of_descriptors_nothing_on_the_disk_is_given_up)
+{
+	struct rlimit before, none;
+
+	insert(1, 0, PIECE, true);
+	reopen_cache();
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){ .rlim_cur = 0, .rlim_max = before.rlim_max };
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	read_range(1, 0, PIECE); /* from the store, which is in memory */
+	insert(1, PIECE, PIECE, true);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	ck_assert_uint_eq(gets(), 1);
+	ck_assert_uint_eq(list_files(NULL, 0), 2);
+	reopen_cache();
+	read_range(1, 0, PIECE);
+	ck_assert_uint_eq(gets(), 1);
+	ck_assert_uint_eq(stats().corrupt, 0);
+}
+END_TEST
+
 START_TEST(a_full_disk_is_no_error_for_readers)
 {
 	close_cache();
@@ -694,6 +715,7 @@ int main(void)
 	tcase_add_test(t, files_and_folders_are_for_the_owner_only);
 	tcase_add_test(t, a_second_process_runs_with_memory_only);
 	tcase_add_test(t, a_write_that_fails_is_told_once_and_the_disk_is_tried_again_later);
+	tcase_add_test(t, out_of_descriptors_nothing_on_the_disk_is_given_up);
 	tcase_add_test(t, a_full_disk_is_no_error_for_readers);
 	suite_add_tcase(s, t);
 	return run_suite(s);

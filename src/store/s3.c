@@ -164,9 +164,9 @@ static int s3_get(struct store *s, const char *key, uint64_t offset, uint64_t le
 	size_t before = out->len;
 	int err;
 
-	if (offset > 0 || len != STORE_TO_END)
+	if (offset > 0)
 		return get_once(s, key, offset, len, out, ret_meta);
-	err = get_once(s, key, offset, len, out, &meta);
+	err = get_once(s, key, 0, len, out, &meta);
 	if (err >= 0 &&
 	    is_doubtful(s3_of(s), out->data ? out->data + before : NULL, out->len - before, &meta))
 		err = look_again(s3_of(s), key, out->data + before, out->len - before);

@@ -5,6 +5,7 @@ check_PROGRAMS += \
 	tests/fs_random \
 	tests/fs_crash \
 	tests/fs_check \
+	tests/fs_mend \
 	tests/fs_reaper \
 	tests/fs_files \
 	tests/fs_reads \
@@ -33,6 +34,9 @@ nodist_EXTRA_tests_fs_crash_SOURCES = dummy.cc
 tests_fs_check_SOURCES = tests/fs_check.c tests/fs_fixture.h
 tests_fs_check_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_check_SOURCES = dummy.cc
+tests_fs_mend_SOURCES = tests/fs_mend.c tests/fs_fixture.h
+tests_fs_mend_LDADD = $(FS_LIBS) $(CHECK_LIBS)
+nodist_EXTRA_tests_fs_mend_SOURCES = dummy.cc
 tests_fs_reaper_SOURCES = tests/fs_reaper.c tests/fs_fixture.h
 tests_fs_reaper_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_reaper_SOURCES = dummy.cc

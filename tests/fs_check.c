@@ -41,7 +41,8 @@ static void teardown(void)
 {
 	fs_crash(fs);
 	fs = NULL;
-	end_fs(URL);
+	fs_config_release(&config);
+	store_mem_drop(URL);
 }
 
 /* ---- damaging ---- */
@@ -84,19 +85,19 @@ struct said {
 	struct buf text;
 };
 
-static void collect(void *ctx, const char *text)
+static void collect(void *ctx, const struct fs_finding *f)
 {
 	struct said *s = ctx;
 
-	buf_add_str(&s->text, text);
-	buf_add_str(&s->text, "\n");
+	if (f->stage == FS_FOUND)
+		buf_printf(&s->text, "%s\n", f->text);
 }
 
 /* fsck says something with these words. */
 static void expect(const char *words)
 {
 	struct said said = { .text = BUF_INIT };
-	struct fs_check_options options = { .data = true, .problem = collect, .ctx = &said };
+	struct fs_check_options options = { .data = true, .finding = collect, .ctx = &said };
 	struct fs_check_result result;
 
 	ck_assert_int_eq(fs_check(fs, &options, &result), 1);
@@ -170,6 +171,20 @@ START_TEST(a_wrong_parent_is_noticed)
 {
 	edit_inode(sub, parent_is_sub);
 	expect("whose parent is said to be");
+}
+END_TEST
+
+/* dir is in sub, which is in dir. */
+START_TEST(folders_in_a_ring_are_noticed)
+{
+	struct buf value CLEANUP(buf_release) = BUF_INIT;
+	struct key k;
+
+	key_dentry(&k, ROOT, key_cookie(fs, "dir", 0));
+	must(db_value(fs, &k, &value), "entry");
+	remove_key(&k);
+	key_dentry(&k, sub, key_cookie(fs, "dir", 0));
+	put_value(&k, &value);
 	expect("cannot be reached from the root");
 }
 END_TEST
@@ -383,7 +398,7 @@ START_TEST(a_flipped_bit_in_a_segment_is_noticed)
 	bytes.data[e.ref.offset + e.ref.stored_bytes / 2] ^= 4;
 	must(store_put_bytes(s, key, bytes.data, bytes.len, STORE_ALWAYS, NULL, NULL), "put");
 	store_unref(s);
-	expect("the bytes at 0 cannot be read");
+	expect("bytes 0 to 131072 cannot be read");
 }
 END_TEST
 
@@ -412,7 +427,7 @@ START_TEST(a_flipped_bit_that_no_read_has_touched_is_noticed)
 	store_unref(s);
 	ck_assert_uint_eq(read_at(ino, noise, 4096, 9 * 4096), 4096);
 	ck_assert_uint_eq(read_at(ino, noise, 4096, 11 * 4096), 4096);
-	expect("the bytes at 0 cannot be read");
+	expect("bytes 0 to 131072 cannot be read");
 }
 END_TEST
 
@@ -517,6 +532,7 @@ int main(void)
 	tcase_add_test(names, a_wrong_link_count_of_a_folder_is_noticed);
 	tcase_add_test(names, an_inode_that_nobody_will_remove_is_noticed);
 	tcase_add_test(names, a_wrong_parent_is_noticed);
+	tcase_add_test(names, folders_in_a_ring_are_noticed);
 	tcase_add_test(names, a_name_in_the_wrong_place_is_noticed);
 	tcase_add_test(names, a_gap_in_a_run_of_equal_hashes_is_noticed);
 	tcase_add_test(names, a_missing_orphan_record_is_noticed);

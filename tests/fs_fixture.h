@@ -76,10 +76,33 @@ static inline void close_fs(void)
 	fs = NULL;
 }
 
+static inline void say_finding(void *ctx, const struct fs_finding *f)
+{
+	unsigned *said = ctx;
+
+	if (f->stage == FS_FOUND && (*said)++ < 20)
+		(void)fprintf(stderr, "fsck: %s: %s\n", f->code, f->text);
+}
+
+/* Every byte of a store in which nothing may be wrong. */
+static inline void check_store(const char *url)
+{
+	unsigned said = 0;
+	struct fs_check_options options = { .data = true, .finding = say_finding, .ctx = &said };
+	struct fs_config plain = config;
+	struct fs_fsck_result result;
+
+	plain.store_override = NULL;
+	must(fs_fsck(url, &plain, &options, false, &result), "fsck of the store");
+	ck_assert_uint_eq(result.found, 0);
+}
+
+/* Whatever a test has done, it leaves a sound filesystem. */
 static inline void end_fs(const char *url)
 {
 	if (fs)
 		close_fs();
+	check_store(url);
 	fs_config_release(&config);
 	store_mem_drop(url);
 }
@@ -97,18 +120,10 @@ static inline void lose_machine(const char *url)
 	open_fs(url);
 }
 
-static inline void say_problem(void *ctx, const char *text)
-{
-	unsigned *said = ctx;
-
-	if ((*said)++ < 20)
-		(void)fprintf(stderr, "fsck: %s\n", text);
-}
-
 static inline struct fs_check_result check_fs(bool bytes)
 {
 	unsigned said = 0;
-	struct fs_check_options options = { .data = bytes, .problem = say_problem, .ctx = &said };
+	struct fs_check_options options = { .data = bytes, .finding = say_finding, .ctx = &said };
 	struct fs_check_result result;
 	int err = fs_check(fs, &options, &result);
 

@@ -155,18 +155,18 @@ struct problems {
 	unsigned count;
 };
 
-static void note_problem(void *ctx, const char *text)
+static void note_problem(void *ctx, const struct fs_finding *f)
 {
 	struct problems *p = ctx;
 
-	if (p->count++ == 0)
-		(void)snprintf(p->first, sizeof(p->first), "%s", text);
+	if (f->stage == FS_FOUND && p->count++ == 0)
+		(void)snprintf(p->first, sizeof(p->first), "%s: %s", f->code, f->text);
 }
 
 static void check_whole(struct fs *fs, const char *when)
 {
 	struct problems p = { .count = 0 };
-	struct fs_check_options options = { .data = true, .problem = note_problem, .ctx = &p };
+	struct fs_check_options options = { .data = true, .finding = note_problem, .ctx = &p };
 	struct fs_check_result result;
 	int err = fs_check(fs, &options, &result);
 

@@ -13,7 +13,7 @@ static const struct cli_verb verbs[] = {
 	{ "umount", "DIR [--force]", "unmount, and wait until everything is stored", cli_umount,
 	  cli_umount_help },
 	{ "status", "DIR [--json]", "what a mount is doing", cli_status, cli_status_help },
-	{ "fsck", "URL [-o OPTIONS] [--data]", "check a filesystem; changes nothing", cli_fsck,
+	{ "fsck", "URL [-o OPTIONS] [--repair]", "check a filesystem, or repair it", cli_fsck,
 	  cli_fsck_help },
 	{ "ls", "URL [PATH…] [-l] [-R]", "list folders of a filesystem that is not mounted", cli_ls,
 	  cli_ls_help },

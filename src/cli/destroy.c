@@ -52,7 +52,8 @@ static void release(struct destroyer *d)
 
 static bool is_ours(const char *key)
 {
-	static const char *const folders[] = { "chain/", "checkpoint/", "table/", "data/" };
+	static const char *const folders[] = { "chain/", "checkpoint/", "table/", "data/",
+					       "aside/" };
 
 	for (size_t i = 0; i < ARRAY_LEN(folders); i++)
 		if (strncmp(key, folders[i], strlen(folders[i])) == 0)
@@ -71,7 +72,7 @@ static int look(const struct cli_url *u, struct destroyer *d)
 	if (err >= 0)
 		err = store_wrap_retry(d->base, &retry, &d->store);
 	if (err >= 0)
-		err = super_read(d->store, true, &d->super, NULL);
+		err = super_look(d->store, &d->super, NULL);
 	if (err >= 0)
 		err = store_list_all(d->store, "", NULL, &d->all);
 	if (err < 0)

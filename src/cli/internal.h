@@ -5,7 +5,9 @@
  *	cli.c       the table of verbs, help, typos
  *	say.c       messages, progress
  *	url.c       what verbs on a URL share
- *	store.c     mkfs, fsck
+ *	mkfs.c      mkfs
+ *	fsck.c      fsck
+ *	json.c      strings of JSON
  *	path.c      paths in a filesystem that is not mounted
  *	list.c      ls, cat
  *	copy.c      cp
@@ -54,8 +56,8 @@ int cli_say(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* "levels3fs: WHAT: why, and what to do about it" */
 int cli_say_error(int code, int err, const char *what);
 
-/* With quotes and escapes, on stdout. */
-void cli_print_json_string(const char *s);
+/* On `out`, quoted. What is no UTF-8 becomes U+FFFD. */
+void cli_json_string(FILE *out, const char *s);
 /* Shows the text, and asks for the word on a terminal. 0: go on (at once with yes); else not. */
 int cli_confirm(bool yes, const char *word, const char *fmt, ...) PRINTF_LIKE(3, 4);
 

@@ -76,9 +76,9 @@ static void print_json(const struct opened *o)
 	(void)printf("{\n  \"held\": %s", is_held(o) ? "true" : "false");
 	if (o->has_holder) {
 		(void)printf(",\n  \"epoch\": %llu,\n  \"host\": ", (unsigned long long)h->epoch);
-		cli_print_json_string(h->host);
+		cli_json_string(stdout, h->host);
 		(void)printf(",\n  \"pid\": %llu,\n  \"mountpoint\": ", (unsigned long long)h->pid);
-		cli_print_json_string(h->mountpoint);
+		cli_json_string(stdout, h->mountpoint);
 		(void)printf(
 			",\n  \"since\": %lld,\n  \"duration_ms\": %llu,\n  \"renewals\": %llu,\n"
 			"  \"holder_is_dead\": %s",

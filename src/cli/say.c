@@ -60,20 +60,6 @@ void cli_progress_clear(struct cli_progress *p)
 	p->shown = false;
 }
 
-void cli_print_json_string(const char *s)
-{
-	(void)putchar('"');
-	for (; *s; s++) {
-		if (*s == '"' || *s == '\\')
-			(void)printf("\\%c", *s);
-		else if ((unsigned char)*s < 0x20)
-			(void)printf("\\u%04x", (unsigned char)*s);
-		else
-			(void)putchar(*s);
-	}
-	(void)putchar('"');
-}
-
 int cli_confirm(bool yes, const char *word, const char *fmt, ...)
 {
 	char *line CLEANUP(free_ptr) = NULL;

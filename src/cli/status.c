@@ -117,10 +117,10 @@ static void print_json(const struct answer *a)
 		if (group && !continues)
 			(void)printf("\"%.*s\": {\n    ", (int)group, item->key);
 		in_group = group != 0;
-		cli_print_json_string(item->key + (group ? group + 1 : 0));
+		cli_json_string(stdout, item->key + (group ? group + 1 : 0));
 		(void)printf(": ");
 		if (item->kind == 's')
-			cli_print_json_string(item->value);
+			cli_json_string(stdout, item->value);
 		else
 			(void)printf("%s", item->value);
 	}

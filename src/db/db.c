@@ -3,6 +3,7 @@
  * Opening and closing: the chain's state, the fence, LevelDB on our Env. Small calls of the door.
  */
 #include "db/internal.h"
+#include "db/rescue.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -41,6 +42,8 @@ static int check_state(const struct db_config *c, const struct history *h)
 {
 	bool exists = db_names_find(&h->names, "CURRENT") != NULL;
 
+	if (c->rescue == DB_RESCUE_FILES)
+		return 0;
 	if (c->create && exists)
 		return err_note(-EEXIST, "the chain holds a database already");
 	if (c->create || exists)
@@ -79,11 +82,13 @@ static int load(struct db *db)
 				  .fs = db->config.fs,
 				  .notifier = db->config.notifier };
 	uint64_t from;
-	int err = read_history(db, &lc);
+	int err = db->config.rescue ? db_rescue_history(&lc, &c->history, &db->keeper.checkpoints,
+							&db->config)
+				    : read_history(db, &lc);
 
 	if (err)
 		return err;
-	from = newest(&db->keeper.checkpoints);
+	from = db->config.rescue ? c->history.slot : newest(&db->keeper.checkpoints);
 	c->slots_since = c->history.slot - from;
 	err = check_state(&db->config, &c->history);
 	if (!err && db_is_writable(db))
@@ -101,6 +106,7 @@ static int start_env(struct db *db)
 		.clock = db->config.clock,
 		.epoch = db->chain.epoch,
 		.writable = db_is_writable(db),
+		.salvage = db->config.rescue == DB_RESCUE_FILES,
 		.upload_threads = db->config.upload_threads,
 		.on_pressure = db_keeper_kick,
 		.ctx = db,
@@ -141,19 +147,38 @@ static int set_options(struct db *db)
 	return 0;
 }
 
+static int repair_files(struct db *db)
+{
+	char *text = NULL;
+
+	if (db_names_count(&db->env.live) == 0) {
+		leveldb_options_set_create_if_missing(db->options, 1);
+		return 0;
+	}
+	leveldb_repair_db(db->options, DB_NAME, &text);
+	return text ? err_wrap(db_error(db, text), "LevelDB cannot repair its files") : 0;
+}
+
 static int open_leveldb(struct db *db)
 {
 	char *text = NULL;
 	int err = set_options(db);
 
+	(void)db_env_take_thread_error();
+	if (!err && db->config.rescue == DB_RESCUE_FILES)
+		err = repair_files(db);
 	if (err)
 		return err;
-	(void)db_env_take_thread_error();
 	db->handle = leveldb_open(db->options, DB_NAME, &text);
-	if (!text)
-		return 0;
-	db->handle = NULL;
-	return err_wrap(db_error(db, text), "LevelDB does not open");
+	if (text) {
+		db->handle = NULL;
+		return err_wrap(db_error(db, text), "LevelDB does not open");
+	}
+	/* Repaired tables all lie on level 0 in the order of their numbers, where a look-up would take
+	 * the first it finds; merged they are in the order in which they were written. */
+	if (db->config.rescue == DB_RESCUE_FILES)
+		leveldb_compact_range(db->handle, NULL, 0, NULL, 0);
+	return 0;
 }
 
 static void init(struct db *db, const struct db_config *config)

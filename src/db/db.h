@@ -38,6 +38,7 @@ struct db_seal; /* a commit being put together, between before_seal and after_se
 enum super_state {
 	SUPER_FORMATTING = 0, /* mkfs under way or interrupted */
 	SUPER_READY = 1,
+	SUPER_REPAIRING = 2, /* fsck has rescued the database and not looked through all files yet */
 };
 
 #define SUPER_KEY "super"
@@ -46,6 +47,7 @@ enum super_state {
 
 /* Bits of `incompat` (doc/format.md). */
 #define SUPER_INCOMPAT_RANGES 1u /* files may share stored bytes, and extents may be on the move */
+#define SUPER_INCOMPAT_LOST 4u	 /* fsck has noted that ranges of files are lost */
 
 struct super {
 	uint32_t kind;
@@ -66,6 +68,10 @@ int super_read(struct store *s, bool for_writing, struct super *ret, struct buf 
 int super_create(struct store *s, struct super *super);
 /* FORMATTING → READY by if-match. */
 int super_finish(struct store *s, struct super *super);
+/* For fsck: whatever the state. */
+int super_look(struct store *s, struct super *ret, struct buf *ret_raw);
+/* Another state, by if-match: between READY and REPAIRING. Nothing is sent if it has it already. */
+int super_mark(struct store *s, struct super *super, enum super_state state);
 /* The filesystem is going to hold what versions without these features would not understand: from now on they
  * refuse it. By if-match; nothing is sent if it says so already. */
 int super_require(struct store *s, struct super *super, uint64_t incompat);
@@ -85,6 +91,26 @@ struct db_hooks { /* what the owner adds to commits; all optional */
 	 * (db_seal_part) carried by slots so far is stored elsewhere. May wait for the network. */
 	int (*before_checkpoint)(void *ctx);
 	void *ctx;
+};
+
+enum db_rescue {
+	DB_RESCUE_NONE,
+	/*
+	 * The chain is broken: the newest state that can be had, and the fence behind everything that
+	 * exists. Without any usable checkpoint: the files that slots and table objects make up. What
+	 * was in the way stays as it is, and the old state the one that everybody else sees, until
+	 * the owner's first db_checkpoint: that is the switch to the new one.
+	 */
+	DB_RESCUE_CHAIN,
+	/* As that, and LevelDB's own repair makes a database of the files there are. */
+	DB_RESCUE_FILES,
+};
+
+struct db_rescued {
+	uint64_t slot;	/* the state is that after this slot */
+	uint64_t end;	/* the last slot, or checkpoint, that exists */
+	bool files;	/* LevelDB's files were repaired: records may be missing, or back */
+	bool scattered; /* there was no usable checkpoint */
 };
 
 struct db_config {
@@ -107,6 +133,9 @@ struct db_config {
 	struct clock *clock;
 	struct notifier notifier;
 	struct db_hooks hooks;
+	enum db_rescue rescue; /* fsck's repair only; needs a lease */
+	uint64_t used_epoch;   /* with it: the highest epoch in names of the owner's objects */
+	struct db_rescued *rescued; /* with it: filled by db_open */
 };
 
 /*
@@ -185,6 +214,35 @@ struct db_stats {
 };
 void db_stats(struct db *db, struct db_stats *ret);
 
+/* ---- fsck ---- */
+
+struct db_verify_options {
+	bool tables; /* read them, and compare the checksum of each window */
+	bool mend;   /* the caller holds the lease: a fence that is missing or bad is made again, after
+			`problem` was called for it */
+	/* A stable name (doc/fsck.md), the object concerned or NULL, and a sentence. */
+	void (*problem)(void *ctx, const char *code, const char *key, const char *text);
+	void (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t total);
+	bool (*cancelled)(void *ctx); /* may be NULL; true: give up with -ECANCELED */
+	void *ctx;
+};
+struct db_verify_result {
+	uint64_t slot, epoch; /* of the newest state that can be loaded */
+	uint64_t slots, checkpoints, tables, fences, problems;
+	bool chain_broken;    /* the newest state cannot be loaded: DB_RESCUE_CHAIN */
+	bool tables_broken;   /* a table that it names is missing or bad: DB_RESCUE_FILES */
+};
+/*
+ * Looks at what the store has of the database, without opening it: each checkpoint, that slots are
+ * contiguous, of the right epochs and decode, that the older checkpoint and the slots after it make
+ * the newer one, that every fence is there, and the tables. A writer may be at work meanwhile.
+ * 0 whatever is found; else it could not look.
+ */
+int db_verify(struct store *store, const struct uuid *fs, const struct db_verify_options *options,
+	      struct db_verify_result *ret);
+
+/* Is it the name of an object of this room's, or of the lease, by its form? */
+bool db_owns_key(const char *key);
 /* Makes waiting commits return -ECANCELED: forced unmount. Nothing more is acknowledged. A commit
  * that is inside a request or a wait of the owner's returns when that does: cancel those first
  * (store_cancel of `forever`, data_cancel). Cancels waiting for the lease. */

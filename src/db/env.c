@@ -518,12 +518,20 @@ int db_env_remove(struct env *e, const char *path)
 	return err;
 }
 
+/* LevelDB's repair puts what it could not use, or has copied, into a folder of this name. */
+static bool is_archive(const char *path)
+{
+	return strstr(path, "/lost/") != NULL;
+}
+
 int db_env_rename(struct env *e, const char *from_path, const char *to_path)
 {
 	char from[FILE_NAME_LIMIT], to[FILE_NAME_LIMIT];
 	struct rec *r = NULL;
 	int err = base_name(from_path, from);
 
+	if (is_archive(to_path))
+		return db_env_remove(e, from_path);
 	if (!err)
 		err = base_name(to_path, to);
 	if (err)

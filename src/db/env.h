@@ -41,6 +41,7 @@ struct env_config {
 	struct cache *cache;
 	struct clock *clock;
 	uint64_t epoch;
+	bool salvage;  /* fsck: a table's bytes are handed out even if their checksum is wrong */
 	bool writable; /* false: nothing is queued or uploaded, tables stay in memory */
 	unsigned upload_threads;
 	/* Called when ENV_UNCUT_LIMIT is passed; must only wake somebody. */

@@ -70,17 +70,19 @@ static int enter_slot(struct history *h, const struct slot_head *head, const cha
 	bool first = head->epoch > h->epoch;
 	int err = 0;
 
-	if (head->epoch < h->epoch)
+	if (h->loose)
+		first = (head->flags & SLOT_FLAG_FENCE) && first;
+	else if (head->epoch < h->epoch)
 		return err_note(-L3_CORRUPT, "%s is of epoch %llu after epoch %llu", what,
 				(unsigned long long)head->epoch, (unsigned long long)h->epoch);
-	if (first != !!(head->flags & SLOT_FLAG_FENCE))
+	if (!h->loose && first != !!(head->flags & SLOT_FLAG_FENCE))
 		return err_note(-L3_CORRUPT, "%s %s the first of epoch %llu", what,
 				first ? "should be" : "claims to be",
 				(unsigned long long)head->epoch);
 	if (first)
 		err = db_history_add_fence(h, head->epoch, head->slot);
 	h->slot = head->slot;
-	h->epoch = head->epoch;
+	h->epoch = max_u64(h->epoch, head->epoch);
 	return err;
 }
 
@@ -145,10 +147,24 @@ void db_history_apply(struct history *h, const struct slot_head *head, const str
 		h->damaged = true;
 }
 
+/* Does it go on where the parts before end? */
+static bool part_fits(const struct history *h, const struct rec_view *v)
+{
+	uint64_t end = 0;
+
+	for (const struct kept_part *p = h->parts; p; p = p->next)
+		if (p->id == v->id)
+			end = max_u64(end, p->offset + p->len);
+	return v->offset <= end;
+}
+
 static int keep_part(struct history *h, const struct rec_view *v)
 {
-	struct kept_part *p = malloc(sizeof(*p) + v->len);
+	struct kept_part *p;
 
+	if (h->loose && !part_fits(h, v))
+		return 0;
+	p = malloc(sizeof(*p) + v->len);
 	if (!p)
 		return err_note(-ENOMEM, "no memory for %zu bytes found in a slot", v->len);
 	p->next = NULL;
@@ -166,6 +182,10 @@ static int replay_append(struct history *h, const struct rec_view *v, const char
 	struct entry *e = db_names_find(&h->names, v->name);
 	int err;
 
+	if (h->loose && (!e || e->file->table || e->len != v->offset)) {
+		db_names_remove(&h->names, v->name);
+		return 0;
+	}
 	if (!e || e->file->table || e->len != v->offset)
 		return err_note(-L3_CORRUPT, "%s appends to %s at %llu, which has %llu bytes", what,
 				v->name, (unsigned long long)v->offset,
@@ -217,6 +237,8 @@ static int replay_record(struct history *h, const struct rec_view *v, const char
 			break;
 		return db_names_rename(&h->names, v->name, v->to);
 	}
+	if (h->loose)
+		return 0;
 	return err_note(-L3_CORRUPT, "%s changes %s, which does not exist", what, v->name);
 }
 

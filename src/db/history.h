@@ -30,6 +30,7 @@ struct history {
 	struct kept_part *parts, **parts_end;
 	uint64_t file_bytes; /* of files that are no tables: what a checkpoint costs */
 	bool damaged; /* out of memory while applying: no checkpoint may be made of it */
+	bool loose;   /* for fsck: what does not fit to what is there is left out, and no error */
 };
 
 void db_history_init(struct history *h);

@@ -21,7 +21,8 @@ struct attempt {
 	const struct load_config *c;
 	struct history *h;
 	struct checkpoint_list list;
-	bool missing; /* the error is that an object listed or expected was not there */
+	bool missing;  /* the error is that an object listed or expected was not there */
+	uint64_t good; /* the last slot that could be applied */
 };
 
 static int object_missing(struct attempt *a, const char *key)
@@ -30,19 +31,24 @@ static int object_missing(struct attempt *a, const char *key)
 	return err_note(-L3_CORRUPT, "%s is missing", key);
 }
 
-static int list_checkpoints(struct attempt *a)
+int db_load_numbers(const struct load_config *c, const char *prefix, struct checkpoint_list *ret)
 {
 	struct store_list l CLEANUP(store_list_release) = STORE_LIST_INIT;
-	int err = store_list_all(a->c->store, CHECKPOINT_PREFIX, NULL, &l);
+	int err = store_list_all(c->store, prefix, NULL, &l);
 
-	a->list.count = 0;
 	for (size_t i = 0; i < l.count && !err; i++) {
 		uint64_t slot;
 
-		if (db_numbered_key_parse(l.entries[i].key, CHECKPOINT_PREFIX, &slot) == 0)
-			err = db_checkpoint_list_add(&a->list, slot);
+		if (db_numbered_key_parse(l.entries[i].key, prefix, &slot) == 0)
+			err = db_checkpoint_list_add(ret, slot);
 	}
 	return err;
+}
+
+static int list_checkpoints(struct attempt *a)
+{
+	a->list.count = 0;
+	return db_load_numbers(a->c, CHECKPOINT_PREFIX, &a->list);
 }
 
 static int read_checkpoint(struct attempt *a, uint64_t slot)
@@ -107,6 +113,8 @@ static int replay_batch(struct attempt *a, struct pool *pool, uint64_t first, si
 	for (size_t i = 0; i < count; i++) {
 		if (!err)
 			err = fetch_result(a, &all[i]);
+		if (!err)
+			a->good = a->h->slot;
 		buf_release(&all[i].data);
 	}
 	free(all);
@@ -136,18 +144,49 @@ static int find_end(struct attempt *a, uint64_t *ret)
 	return err;
 }
 
-static int replay_slots(struct attempt *a)
+static int replay_upto(struct attempt *a, uint64_t end)
 {
 	struct pool *pool = NULL;
-	uint64_t end = 0;
-	int err = find_end(a, &end);
+	int err = 0;
 
-	if (!err && end - a->h->slot > 1)
+	a->good = a->h->slot;
+	if (a->h->slot + 1 < end)
 		err = pool_new("load", FETCH_THREADS, &pool);
 	while (!err && a->h->slot < end)
 		err = replay_batch(a, pool, a->h->slot + 1,
 				   min_u64(end - a->h->slot, FETCH_THREADS));
 	pool_free(pool);
+	return err;
+}
+
+static int replay_slots(struct attempt *a)
+{
+	uint64_t end = 0;
+	int err = find_end(a, &end);
+
+	return err ? err : replay_upto(a, end);
+}
+
+int db_load_slots(const struct load_config *c, struct history *h, uint64_t end, uint64_t *ret_good,
+		  bool *ret_missing)
+{
+	struct attempt a = { .c = c, .h = h };
+	int err = replay_upto(&a, end);
+
+	*ret_good = a.good;
+	if (ret_missing)
+		*ret_missing = a.missing;
+	return err;
+}
+
+int db_load_checkpoint(const struct load_config *c, uint64_t slot, struct history *h,
+		       bool *ret_missing)
+{
+	struct attempt a = { .c = c, .h = h };
+	int err = read_checkpoint(&a, slot);
+
+	if (ret_missing)
+		*ret_missing = a.missing;
 	return err;
 }
 

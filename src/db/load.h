@@ -22,6 +22,17 @@ struct load_config {
 int db_load_history(const struct load_config *c, struct history *h, struct checkpoint_list *ret);
 
 /*
+ * Applies the slots after h->slot up to `end`, fetched in parallel. After an error, *ret_good is the last slot
+ * before the first that is missing or bad, and h of no further use. ret_missing may be NULL.
+ */
+int db_load_slots(const struct load_config *c, struct history *h, uint64_t end, uint64_t *ret_good,
+		  bool *ret_missing);
+/* Fills a fresh history from one checkpoint. -L3_CORRUPT, also if it is missing. */
+int db_load_checkpoint(const struct load_config *c, uint64_t slot, struct history *h, bool *ret_missing);
+/* The numbers of the objects "PREFIX<20 digits>" that exist, ascending. Adds to the list. */
+int db_load_numbers(const struct load_config *c, const char *prefix, struct checkpoint_list *ret);
+
+/*
  * After loading from checkpoint `from` (0: none), and after creating a fence: 0 if no slot above
  * `from` can have been trimmed before this call; -EAGAIN if one may have been. Then what was read
  * or created there need not be the history: a fence that came too late may stand in the gap. One

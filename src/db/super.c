@@ -12,7 +12,7 @@
 
 /* Feature flags that this version knows. */
 #define KNOWN_RO_COMPAT ((uint64_t)0)
-#define KNOWN_INCOMPAT ((uint64_t)SUPER_INCOMPAT_RANGES)
+#define KNOWN_INCOMPAT ((uint64_t)(SUPER_INCOMPAT_RANGES | SUPER_INCOMPAT_LOST))
 
 static void encode(const struct super *s, struct buf *out)
 {
@@ -51,7 +51,7 @@ static int decode(const struct buf *raw, struct super *ret)
 	ret->hash_seed = rd_u64(&r);
 	ret->created_real_ns = (int64_t)rd_u64(&r);
 	if (rd_error(&r) || memcmp(&frame_uuid, &ret->uuid, sizeof(frame_uuid)) != 0 ||
-	    ret->state > SUPER_READY)
+	    ret->state > SUPER_REPAIRING)
 		return err_note(-L3_CORRUPT, "%s holds no proper super object", SUPER_KEY);
 	return 0;
 }
@@ -115,10 +115,25 @@ int super_read(struct store *s, bool for_writing, struct super *ret, struct buf 
 	if (err)
 		return err;
 	*ret = super;
+	if (super.state == SUPER_REPAIRING)
+		return err_note(-L3_NOT_LEVELS3,
+				"a repair of %s was interrupted; finish it with: levels3fs fsck --repair %s",
+				s->url, s->url);
 	if (super.state != SUPER_READY)
 		return err_note(-L3_NOT_LEVELS3, "%s was left by an interrupted mkfs: run it again",
 				s->url);
 	return 0;
+}
+
+int super_look(struct store *s, struct super *ret, struct buf *ret_raw)
+{
+	int err = super_read(s, true, ret, ret_raw);
+
+	/* Found, and in a state that others refuse. */
+	return err == -L3_NOT_LEVELS3 && ret->kind == SUPER_KIND_FS &&
+			       ret->state == SUPER_REPAIRING
+		       ? 0
+		       : err;
 }
 
 /* An object is there: an interrupted mkfs' can be gone on with. */
@@ -192,9 +207,10 @@ int super_finish(struct store *s, struct super *super)
 	return err;
 }
 
-#define REQUIRE_TRIES 8 /* others may probe the object just now (lease_probe) */
+#define CHANGE_TRIES 8 /* others may probe the object just now (lease_probe) */
 
-static int try_require(struct store *s, struct super *super, uint64_t incompat)
+static int try_change(struct store *s, struct super *super, uint64_t incompat,
+		      enum super_state state)
 {
 	struct buf raw CLEANUP(buf_release) = BUF_INIT, b CLEANUP(buf_release) = BUF_INIT;
 	struct store_meta meta;
@@ -208,6 +224,7 @@ static int try_require(struct store *s, struct super *super, uint64_t incompat)
 	if (err)
 		return err;
 	found.incompat |= incompat;
+	found.state = state;
 	encode(&found, &b);
 	err = buf_error(&b);
 	if (!err)
@@ -221,10 +238,22 @@ int super_require(struct store *s, struct super *super, uint64_t incompat)
 {
 	int err = 0;
 
-	for (int i = 0; i < REQUIRE_TRIES && (super->incompat & incompat) != incompat; i++) {
-		err = try_require(s, super, incompat);
+	for (int i = 0; i < CHANGE_TRIES && (super->incompat & incompat) != incompat; i++) {
+		err = try_change(s, super, incompat, super->state);
 		if (err && err != -L3_PRECONDITION)
 			break;
 	}
 	return err ? err_wrap(err, "noting new features in %s", SUPER_KEY) : 0;
+}
+
+int super_mark(struct store *s, struct super *super, enum super_state state)
+{
+	int err = 0;
+
+	for (int i = 0; i < CHANGE_TRIES && super->state != state; i++) {
+		err = try_change(s, super, 0, state);
+		if (err && err != -L3_PRECONDITION)
+			break;
+	}
+	return err ? err_wrap(err, "noting a repair in %s", SUPER_KEY) : 0;
 }

@@ -1,46 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * check: fsck. Reads everything and changes nothing.
+ * check: one look of fsck at all keys.
  *
  * It looks at one LevelDB snapshot, taken together with the counters in memory while no batch is
  * under way: so a filesystem in use can be checked, too. Scans go kind by kind through the keys;
  * what has to be compared between kinds is kept per inode (a sorted array) and per segment
- * (check_data.c).
+ * (check_data.c). With c->mend, changes are written beside the snapshot (mend.c).
  */
 #include "fs/check.h"
+#include "fs/names.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT_MAX 1024
-#define PROGRESS_EVERY 4096
-#define SHOWN_NAME_MAX 64
-
 typedef unsigned long long ull;
-
-void check_problem(struct check *c, const char *fmt, ...)
-{
-	char text[TEXT_MAX];
-	va_list ap;
-
-	c->result.problems++;
-	if (!c->options->problem)
-		return;
-	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	c->options->problem(c->options->ctx, text);
-}
-
-void check_step(struct check *c, const char *phase)
-{
-	if (c->done++ % PROGRESS_EVERY == 0 && c->options->progress)
-		c->options->progress(c->options->ctx, phase, c->done - 1, 0);
-}
 
 /* ---- scanning ---- */
 
@@ -68,8 +42,9 @@ int check_scan(struct check *c, enum key_kind kind, const char *phase, check_key
 		if (key_len == 0 || key[0] != first)
 			break;
 		value = leveldb_iter_value(it, &len);
-		check_step(c, phase);
-		err = fn(c, (const uint8_t *)key, key_len, value, len);
+		err = check_step(c, phase);
+		if (err >= 0)
+			err = fn(c, (const uint8_t *)key, key_len, value, len);
 	}
 	it_err = scan_error(c, it);
 	return it_err < 0 ? it_err : err;
@@ -93,28 +68,39 @@ static bool kind_is_known(int kind)
 	}
 }
 
+static int see_unknown(struct check *c, const uint8_t *key, size_t key_len, const char *value,
+		       size_t len)
+{
+	return mend_set_aside(c, key, key_len, value, len);
+}
+
 /* A seek to each first byte that no key should have. */
 static int check_kinds(struct check *c)
 {
 	leveldb_iterator_t *it = leveldb_create_iterator(db_handle(c->fs->db), c->read);
+	int err = 0, it_err;
 
 	leveldb_iter_seek_to_first(it);
-	while (leveldb_iter_valid(it)) {
+	while (leveldb_iter_valid(it) && err >= 0) {
 		size_t len;
 		const char *key = leveldb_iter_key(it, &len);
 		int kind = len > 0 ? (uint8_t)key[0] : 0;
 		char next = (char)(kind + 1);
 
-		if (!kind_is_known(kind))
-			check_problem(c, "there are keys of the unknown kind 0x%02x", kind);
+		if (!kind_is_known(kind)) {
+			check_problem(c, "unknown-key", 0,
+				      "there are keys of the unknown kind 0x%02x", kind);
+			err = check_scan(c, (enum key_kind)kind, "unknown keys", see_unknown);
+		}
 		if (kind == 255)
 			break;
 		leveldb_iter_seek(it, &next, 1);
 	}
-	return scan_error(c, it);
+	it_err = scan_error(c, it);
+	return it_err < 0 ? it_err : err;
 }
 
-/* ---- inodes ---- */
+/* ---- what there is of inodes ---- */
 
 struct node *check_node(struct check *c, uint64_t ino)
 {
@@ -145,37 +131,97 @@ static struct node *node_add(struct check *c)
 	return &c->nodes[c->node_count++];
 }
 
+struct ghost *check_ghost(struct check *c, uint64_t ino)
+{
+	struct ghost *g;
+
+	c->last_ino = max_u64(c->last_ino, ino);
+	HASH_FIND(hh, c->ghosts, &ino, sizeof(ino), g);
+	if (g)
+		return g;
+	g = calloc(1, sizeof(*g));
+	if (!g)
+		return NULL;
+	g->ino = ino;
+	HASH_ADD(hh, c->ghosts, ino, sizeof(g->ino), g);
+	if (g->hh.tbl)
+		return g;
+	free(g);
+	return NULL;
+}
+
+static void free_ghosts(struct check *c)
+{
+	struct ghost *g, *next;
+
+	HASH_ITER (hh, c->ghosts, g, next) {
+		HASH_DEL(c->ghosts, g);
+		free(g);
+	}
+}
+
+/* ---- inodes ---- */
+
+static void check_inode(struct check *c, struct node *n, const struct attr *a)
+{
+	if (n->mode & ~(uint32_t)(S_IFMT | 07777)) {
+		check_problem(c, "inode-mode", n->ino, "inode %llu has the impossible mode %#o",
+			      (ull)n->ino, n->mode);
+		n->fix |= FIX_MODE;
+	}
+	if (a->target.len > 0 && memchr(a->target.data, 0, a->target.len)) {
+		check_problem(c, "symlink", n->ino,
+			      "inode %llu is a symlink whose target has a NUL", (ull)n->ino);
+		n->fix |= FIX_TARGET;
+	}
+	if (n->ino >= c->totals.next_ino)
+		check_problem(c, "next-inode", n->ino,
+			      "inode %llu is not below the next number to be given out, %llu",
+			      (ull)n->ino, (ull)c->totals.next_ino);
+}
+
+static int bad_key(struct check *c, const char *what, const uint8_t *key, size_t key_len,
+		   const char *value, size_t len)
+{
+	check_problem(c, "bad-record", 0, "%s has a key of %zu bytes", what, key_len);
+	return mend_set_aside(c, key, key_len, value, len);
+}
+
+static int bad_value(struct check *c, const uint8_t *key, size_t key_len, const char *value,
+		     size_t len)
+{
+	uint64_t ino = get_u64_be(key + 1);
+
+	check_problem(c, "bad-record", ino, "inode %llu: %s", (ull)ino, err_last_note());
+	return mend_set_aside(c, key, key_len, value, len);
+}
+
 static int see_inode(struct check *c, const uint8_t *key, size_t key_len, const char *value,
 		     size_t len)
 {
 	struct attr a = { 0 };
 	struct node *n;
 
-	if (key_len != 9) {
-		check_problem(c, "an inode key has %zu bytes instead of 9", key_len);
-		return 0;
-	}
+	if (key_len != KEY_PREFIX_BYTES)
+		return bad_key(c, "an inode", key, key_len, value, len);
 	c->result.inodes++;
-	if (inode_decode(value, len, get_u64_be(key + 1), &a) < 0) {
-		check_problem(c, "inode %llu: %s", (ull)get_u64_be(key + 1), err_last_note());
-		return 0;
+	c->last_ino = max_u64(c->last_ino, get_u64_be(key + 1));
+	if (inode_decode(value, len, get_u64_be(key + 1), &a) < 0)
+		return bad_value(c, key, key_len, value, len);
+	n = node_add(c);
+	if (n) {
+		*n = (struct node){ .ino = get_u64_be(key + 1),
+				    .size = a.size,
+				    .parent = a.parent,
+				    .entries_left = (int64_t)a.entries,
+				    .alloc_left = (int64_t)a.alloc_bytes,
+				    .mode = a.mode,
+				    .nlink = a.nlink,
+				    .flags = a.flags };
+		check_inode(c, n, &a);
 	}
 	buf_release(&a.target);
-	n = node_add(c);
-	if (!n)
-		return -ENOMEM;
-	*n = (struct node){ .ino = get_u64_be(key + 1),
-			    .size = a.size,
-			    .parent = a.parent,
-			    .entries_left = (int64_t)a.entries,
-			    .alloc_left = (int64_t)a.alloc_bytes,
-			    .mode = a.mode,
-			    .nlink = a.nlink,
-			    .flags = a.flags };
-	if (n->ino >= c->totals.next_ino)
-		check_problem(c, "inode %llu is not below the next number to be given out, %llu",
-			      (ull)n->ino, (ull)c->totals.next_ino);
-	return 0;
+	return n ? 0 : -ENOMEM;
 }
 
 static int see_orphan(struct check *c, const uint8_t *key, size_t key_len, const char *value,
@@ -184,29 +230,31 @@ static int see_orphan(struct check *c, const uint8_t *key, size_t key_len, const
 	struct orphan_record o;
 	struct node *n;
 
-	if (key_len != 9) {
-		check_problem(c, "an orphan key has %zu bytes instead of 9", key_len);
-		return 0;
-	}
+	if (key_len != KEY_PREFIX_BYTES)
+		return bad_key(c, "an orphan", key, key_len, value, len);
 	c->result.orphans++;
-	if (orphan_decode(value, len, &o) < 0) {
-		check_problem(c, "inode %llu: %s", (ull)get_u64_be(key + 1), err_last_note());
-		return 0;
-	}
+	c->last_ino = max_u64(c->last_ino, get_u64_be(key + 1));
+	if (orphan_decode(value, len, &o) < 0)
+		return bad_value(c, key, key_len, value, len);
 	n = check_node(c, get_u64_be(key + 1));
 	if (!n) {
-		check_problem(c, "inode %llu is to be removed or trimmed, and missing",
+		check_problem(c, "orphan", get_u64_be(key + 1),
+			      "inode %llu is to be removed or trimmed, and missing",
 			      (ull)get_u64_be(key + 1));
-		return 0;
+		return mend_delete(c, key, key_len);
+	}
+	if (o.whole && n->nlink > 0) {
+		check_problem(c, "orphan", n->ino, "inode %llu is to be removed, and has %u links",
+			      (ull)n->ino, n->nlink);
+		return mend_delete(c, key, key_len);
+	}
+	if (!o.whole && !S_ISREG(n->mode)) {
+		check_problem(c, "orphan", n->ino,
+			      "inode %llu is to be trimmed, and is no regular file", (ull)n->ino);
+		return mend_delete(c, key, key_len);
 	}
 	n->orphan = o.whole;
 	n->trim = !o.whole;
-	if (o.whole && n->nlink > 0)
-		check_problem(c, "inode %llu is to be removed, and has %u links", (ull)n->ino,
-			      n->nlink);
-	if (!o.whole && !S_ISREG(n->mode))
-		check_problem(c, "inode %llu is to be trimmed, and is no regular file",
-			      (ull)n->ino);
 	return 0;
 }
 
@@ -216,197 +264,116 @@ static int see_shift(struct check *c, const uint8_t *key, size_t key_len, const 
 	struct shift s;
 	struct node *n;
 
-	if (key_len != 9) {
-		check_problem(c, "a shift's key has %zu bytes instead of 9", key_len);
+	if (key_len != KEY_PREFIX_BYTES)
+		return bad_key(c, "a shift", key, key_len, value, len);
+	if (shift_decode(value, len, &s) < 0)
+		return bad_value(c, key, key_len, value, len);
+	n = check_node(c, get_u64_be(key + 1));
+	if (n && (n->flags & INODE_SHIFTING)) {
+		n->shift = true;
 		return 0;
 	}
-	if (shift_decode(value, len, &s) < 0)
-		check_problem(c, "inode %llu: %s", (ull)get_u64_be(key + 1), err_last_note());
-	n = check_node(c, get_u64_be(key + 1));
-	if (!n || !(n->flags & INODE_SHIFTING))
-		check_problem(c, "inode %llu is being shifted, and %s", (ull)get_u64_be(key + 1),
-			      n ? "its record denies it" : "missing");
+	check_problem(c, "shift", get_u64_be(key + 1), "inode %llu is being shifted, and %s",
+		      (ull)get_u64_be(key + 1), n ? "its record denies it" : "missing");
+	return mend_set_aside(c, key, key_len, value, len);
+}
+
+static bool is_acl(const char *name)
+{
+	return strcmp(name, ACL_ACCESS) == 0 || strcmp(name, ACL_DEFAULT) == 0;
+}
+
+/* 0, or what is wrong with it has been told: 1. */
+static int check_xattr(struct check *c, const struct node *n, const char *name,
+		       const uint8_t *bytes, size_t len)
+{
+	bool bad_name = strlen(name) == 0;
+
+	if (bad_name)
+		check_problem(c, "xattr", n->ino,
+			      "inode %llu has an extended attribute with an impossible name",
+			      (ull)n->ino);
+	else if (is_acl(name) && acl_check(bytes, len) < 0)
+		check_problem(c, "acl", n->ino, "inode %llu: its %s is not well-formed",
+			      (ull)n->ino, name);
+	else if (strcmp(name, ACL_DEFAULT) == 0 && !S_ISDIR(n->mode))
+		check_problem(c, "acl", n->ino, "inode %llu has a default ACL, and is no folder",
+			      (ull)n->ino);
 	else
-		n->shift = true;
-	return 0;
+		return 0;
+	return 1;
 }
 
 static int see_xattr(struct check *c, const uint8_t *key, size_t key_len, const char *value,
 		     size_t len)
 {
+	char name[FS_XATTR_NAME_MAX + 1] = "";
 	const uint8_t *bytes;
 	size_t bytes_len;
+	struct ghost *g;
 	struct node *n;
 
-	if (key_len <= 9 || key_len > 9 + FS_XATTR_NAME_MAX) {
-		check_problem(c, "an extended attribute has a key of %zu bytes", key_len);
-		return 0;
-	}
+	if (key_len <= KEY_PREFIX_BYTES || key_len > KEY_PREFIX_BYTES + FS_XATTR_NAME_MAX)
+		return bad_key(c, "an extended attribute", key, key_len, value, len);
 	if (xattr_decode(value, len, &bytes, &bytes_len) < 0)
-		check_problem(c, "inode %llu: %s", (ull)get_u64_be(key + 1), err_last_note());
+		return bad_value(c, key, key_len, value, len);
 	n = check_node(c, get_u64_be(key + 1));
-	if (!n)
-		check_problem(c, "inode %llu has an extended attribute, and is missing",
+	if (!n) {
+		check_problem(c, "inode-missing", get_u64_be(key + 1),
+			      "inode %llu has an extended attribute, and is missing",
 			      (ull)get_u64_be(key + 1));
-	else if (!(n->flags & INODE_HAS_XATTR))
-		check_problem(c, "inode %llu has an extended attribute, and its record denies it",
+		g = check_ghost(c, get_u64_be(key + 1));
+		if (g)
+			g->xattrs = true;
+		return g ? 0 : -ENOMEM;
+	}
+	if (!memchr(key + KEY_PREFIX_BYTES, 0, key_len - KEY_PREFIX_BYTES))
+		memcpy(name, key + KEY_PREFIX_BYTES, key_len - KEY_PREFIX_BYTES);
+	if (check_xattr(c, n, name, bytes, bytes_len))
+		return mend_set_aside(c, key, key_len, value, len);
+	if (!(n->flags & INODE_HAS_XATTR)) {
+		check_problem(c, "xattr", n->ino,
+			      "inode %llu has an extended attribute, and its record denies it",
 			      (ull)n->ino);
-	return 0;
-}
-
-/* ---- names ---- */
-
-static const char *shown(const struct dentry *d, char out[SHOWN_NAME_MAX + 1])
-{
-	(void)snprintf(out, SHOWN_NAME_MAX + 1, "%.*s", (int)d->name_len, d->name);
-	return out;
-}
-
-static void check_place(struct check *c, uint64_t dir, uint64_t cookie, const struct dentry *d)
-{
-	char name[FS_NAME_MAX + 1], shown_name[SHOWN_NAME_MAX + 1];
-	bool first = (cookie & 0xff) == 0;
-
-	if (!first && (c->before_dir != dir || c->before_cookie + 1 != cookie))
-		check_problem(c,
-			      "folder %llu: entry %llx cannot be found: the one before is missing",
-			      (ull)dir, (ull)cookie);
-	c->before_dir = dir;
-	c->before_cookie = cookie;
-	if (d->type == 0)
-		return;
-	memcpy(name, d->name, d->name_len);
-	name[d->name_len] = 0;
-	if (key_cookie(c->fs, name, 0) != (cookie & ~(uint64_t)0xff))
-		check_problem(c, "folder %llu: name \"%s\" is not where its hash says", (ull)dir,
-			      shown(d, shown_name));
-}
-
-static void check_child(struct check *c, struct node *dir, struct node *child,
-			const struct dentry *d)
-{
-	char name[SHOWN_NAME_MAX + 1];
-
-	child->links++;
-	if ((uint32_t)DTTOIF(d->type) != (child->mode & S_IFMT))
-		check_problem(c, "folder %llu: \"%s\" and inode %llu are of different types",
-			      (ull)dir->ino, shown(d, name), (ull)child->ino);
-	if (!S_ISDIR(child->mode))
-		return;
-	dir->subfolders++;
-	if (child->parent != dir->ino)
-		check_problem(c,
-			      "folder %llu has \"%s\", inode %llu, whose parent is said to be %llu",
-			      (ull)dir->ino, shown(d, name), (ull)child->ino, (ull)child->parent);
-	if (child->links > 1 || child->ino == FS_ROOT_INO)
-		check_problem(c, "folder %llu has more than one name", (ull)child->ino);
-}
-
-static int see_dentry(struct check *c, const uint8_t *key, size_t key_len, const char *value,
-		      size_t len)
-{
-	char name[SHOWN_NAME_MAX + 1];
-	struct node *dir, *child;
-	struct dentry d;
-
-	if (key_len != 17) {
-		check_problem(c, "a directory entry's key has %zu bytes instead of 17", key_len);
-		return 0;
+		n->flags |= INODE_HAS_XATTR; /* told once */
+		n->fix |= FIX_FLAGS;
 	}
-	if (dentry_decode(value, len, &d) < 0) {
-		check_problem(c, "folder %llu: %s", (ull)get_u64_be(key + 1), err_last_note());
-		return 0;
-	}
-	check_place(c, get_u64_be(key + 1), get_u64_be(key + 9), &d);
-	dir = check_node(c, get_u64_be(key + 1));
-	if (!dir || !S_ISDIR(dir->mode)) {
-		check_problem(c, "inode %llu has directory entries, and is %s",
-			      (ull)get_u64_be(key + 1), dir ? "no folder" : "missing");
-		return 0;
-	}
-	if (d.type == 0)
-		return 0;
-	c->result.dentries++;
-	dir->entries_left--;
-	child = check_node(c, d.ino);
-	if (child)
-		check_child(c, dir, child, &d);
-	else
-		check_problem(c, "folder %llu: \"%s\" names inode %llu, which is missing",
-			      (ull)dir->ino, shown(&d, name), (ull)d.ino);
 	return 0;
 }
 
 /* ---- what all scans together say ---- */
 
-enum walk { NOT_WALKED, WALKING, REACHES_ROOT };
-
-/* Up from the folder until something known. */
-static void check_reachable(struct check *c, struct node *from)
+static int check_counts(struct check *c, struct node *n)
 {
-	struct node *n = from;
-
-	while (n && n->walk == NOT_WALKED && n->ino != FS_ROOT_INO) {
-		n->walk = WALKING;
-		n = check_node(c, n->parent);
-	}
-	if (!n || n->walk == WALKING) {
-		check_problem(c, "folder %llu cannot be reached from the root", (ull)from->ino);
-		from->walk = REACHES_ROOT; /* said once */
-	}
-	for (n = from; n && n->walk == WALKING; n = check_node(c, n->parent))
-		n->walk = REACHES_ROOT;
-}
-
-static void check_folder(struct check *c, struct node *n)
-{
-	if (n->nlink > 0 && n->nlink != 2 + n->subfolders)
-		check_problem(c, "folder %llu has the link count %u instead of %u", (ull)n->ino,
-			      n->nlink, 2 + n->subfolders);
-	if (n->entries_left != 0)
-		check_problem(c, "folder %llu: its count of names is wrong by %lld", (ull)n->ino,
-			      (long long)n->entries_left);
-	if (n->nlink > 0 && n->links == 0 && n->ino != FS_ROOT_INO)
-		check_problem(c, "folder %llu has no name", (ull)n->ino);
-	if (n->nlink > 0)
-		check_reachable(c, n);
-	else if (n->links > 0)
-		check_problem(c, "folder %llu has a name, and the link count 0", (ull)n->ino);
-}
-
-static void check_counts(struct check *c, struct node *n)
-{
-	if (S_ISDIR(n->mode))
-		check_folder(c, n);
-	else if (n->nlink != n->links)
-		check_problem(c, "inode %llu has the link count %u instead of %u", (ull)n->ino,
-			      n->nlink, n->links);
-	if ((n->flags & INODE_SHIFTING) && !n->shift)
-		check_problem(c, "inode %llu is being shifted, and no record says how",
+	if ((n->flags & INODE_SHIFTING) && !n->shift) {
+		check_problem(c, "shift", n->ino,
+			      "inode %llu is being shifted, and no record says how: what is behind "
+			      "may be in the wrong place",
 			      (ull)n->ino);
-	if (n->nlink == 0 && !n->orphan)
-		check_problem(c, "inode %llu has no name, and is not going to be removed",
-			      (ull)n->ino);
-	if (n->alloc_left != 0)
-		check_problem(c, "inode %llu: its allocated bytes are wrong by %lld", (ull)n->ino,
-			      (long long)n->alloc_left);
+		n->flags &= ~INODE_SHIFTING;
+		n->fix |= FIX_FLAGS;
+	}
+	if (n->alloc_left == 0)
+		return 0;
+	check_problem(c, "allocated", n->ino, "inode %llu: its allocated bytes are wrong by %lld",
+		      (ull)n->ino, (long long)n->alloc_left);
+	n->fix |= FIX_ALLOC;
+	return mend_gaps(c, n);
 }
 
 static int check_totals(struct check *c)
 {
-	struct node *root = check_node(c, FS_ROOT_INO);
+	int err = check_reach(c);
 
-	for (size_t n = 0; n < c->node_count; n++)
-		check_counts(c, &c->nodes[n]);
-	if (!root || !S_ISDIR(root->mode))
-		check_problem(c, "the root folder is missing");
+	for (size_t n = 0; n < c->node_count && err >= 0; n++)
+		err = check_counts(c, &c->nodes[n]);
 	if (c->totals.inodes != c->result.inodes)
-		check_problem(c, "there are %llu inodes, and the totals say %llu",
+		check_problem(c, "totals", 0, "there are %llu inodes, and the totals say %llu",
 			      (ull)c->result.inodes, (ull)c->totals.inodes);
 	if (c->totals.used_bytes != c->result.bytes)
-		check_problem(c, "extents have %llu bytes, and the totals say %llu",
+		check_problem(c, "totals", 0, "extents have %llu bytes, and the totals say %llu",
 			      (ull)c->result.bytes, (ull)c->totals.used_bytes);
-	return 0;
+	return err;
 }
 
 /* ---- the whole ---- */
@@ -453,6 +420,8 @@ static void check_end(struct check *c)
 	leveldb_readoptions_destroy(c->read);
 	leveldb_release_snapshot(db_handle(c->fs->db), c->snapshot);
 	check_segments_free(c);
+	free_ghosts(c);
+	buf_release(&c->damage);
 	free(c->nodes);
 }
 
@@ -463,13 +432,14 @@ static int see_totals(struct check *c, const uint8_t *key, size_t key_len, const
 	struct totals t;
 
 	if (key_len != 1)
-		check_problem(c, "a totals key has %zu bytes instead of 1", key_len);
-	else if (totals_decode(value, len, &t) < 0)
-		check_problem(c, "totals: %s", err_last_note());
-	return 0;
+		return bad_key(c, "a totals record", key, key_len, value, len);
+	if (totals_decode(value, len, &t) >= 0)
+		return 0;
+	check_problem(c, "bad-record", 0, "totals: %s", err_last_note());
+	return mend_set_aside(c, key, key_len, value, len);
 }
 
-static int check_all(struct check *c)
+static int scan_all(struct check *c)
 {
 	int err = check_kinds(c);
 
@@ -482,7 +452,7 @@ static int check_all(struct check *c)
 	if (err >= 0)
 		err = check_scan(c, KEY_SHIFT, "shifts", see_shift);
 	if (err >= 0)
-		err = check_scan(c, KEY_DENTRY, "names", see_dentry);
+		err = check_entries(c);
 	if (err >= 0)
 		err = check_scan(c, KEY_XATTR, "extended attributes", see_xattr);
 	if (err >= 0)
@@ -491,24 +461,50 @@ static int check_all(struct check *c)
 		err = check_segments(c);
 	if (err >= 0)
 		err = check_references(c);
-	if (err >= 0)
-		err = check_totals(c);
-	if (err >= 0)
-		err = check_objects(c);
 	return err;
 }
 
-int fs_check(struct fs *fs, const struct fs_check_options *options, struct fs_check_result *ret)
+static int check_all(struct check *c)
 {
-	struct check c = { .fs = fs, .options = options };
-	int err = check_begin(&c);
+	int err = scan_all(c);
 
 	if (err >= 0)
+		err = check_objects(c);
+	if (err >= 0)
+		err = mend_from_indexes(c);
+	if (err >= 0)
+		err = check_totals(c);
+	check_tell_damage(c);
+	if (err >= 0)
+		err = mend_ghosts(c);
+	if (err >= 0)
+		err = mend_nodes(c);
+	return err < 0 ? err : mend_totals(c);
+}
+
+int check_run(struct fs *fs, const struct fs_check_options *options, struct mend *mend,
+	      struct fs_check_result *ret)
+{
+	struct check c = { .fs = fs, .options = options };
+	int err = mend ? mend_begin(mend, &c) : 0;
+
+	if (err >= 0)
+		err = check_begin(&c);
+	else
+		return err;
+	if (err >= 0)
 		err = check_all(&c);
+	if (err >= 0 && mend)
+		err = mend_end(mend);
 	check_end(&c);
 	if (ret)
 		*ret = c.result;
 	if (err < 0)
 		return err;
 	return c.result.problems > 0;
+}
+
+int fs_check(struct fs *fs, const struct fs_check_options *options, struct fs_check_result *ret)
+{
+	return check_run(fs, options, NULL, ret);
 }

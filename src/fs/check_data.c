@@ -1,95 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * check_data: fsck's half about bytes: extents, segments' live counts, objects in the store, and,
- * if asked for, every byte.
+ * check_data: fsck's half about bytes: extents, segments' live counts, objects in the store.
  */
 #include "fs/check.h"
+#include "fs/bytes.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define READ_BYTES (8 * MIB) /* at once */
-#define READ_PIECES (READ_BYTES / DATA_EXTENT_MAX)
 #define DATA_PREFIX "data/"
 #define TABLE_PREFIX "table/"
 
 typedef unsigned long long ull;
-
-/* ---- every byte ---- */
-
-struct check_reader {
-	uint8_t *bytes;
-	struct data_piece pieces[READ_PIECES];
-	uint64_t inos[READ_PIECES], starts[READ_PIECES];
-	size_t count;
-};
-
-static int reader_open(struct check *c)
-{
-	c->reader = calloc(1, sizeof(*c->reader));
-	if (!c->reader)
-		return -ENOMEM;
-	c->reader->bytes = malloc(READ_BYTES);
-	return c->reader->bytes ? 0 : -ENOMEM;
-}
-
-static void reader_close(struct check *c)
-{
-	if (!c->reader)
-		return;
-	free(c->reader->bytes);
-	free(c->reader);
-	c->reader = NULL;
-}
-
-/* Something is wrong with one of them, or with the store: one by one tells. */
-static int read_single(struct check *c)
-{
-	struct check_reader *r = c->reader;
-
-	for (size_t n = 0; n < r->count; n++) {
-		int err = data_read(c->fs->data, &r->pieces[n], 1, DATA_EXACT);
-
-		if (err == -ECANCELED || err == -L3_FENCED)
-			return err;
-		if (err < 0)
-			check_problem(c, "inode %llu: the bytes at %llu cannot be read: %s: %s",
-				      (ull)r->inos[n], (ull)r->starts[n], err_text(err),
-				      err_last_note());
-	}
-	return 0;
-}
-
-static int reader_flush(struct check *c)
-{
-	struct check_reader *r = c->reader;
-	int err = 0;
-
-	if (!r || r->count == 0)
-		return 0;
-	if (data_read(c->fs->data, r->pieces, r->count, DATA_EXACT) < 0)
-		err = read_single(c);
-	r->count = 0;
-	return err;
-}
-
-static int reader_add(struct check *c, uint64_t ino, const struct extent *e)
-{
-	struct check_reader *r = c->reader;
-	size_t n;
-
-	if (!r || e->kind != EXTENT_STORED)
-		return 0;
-	n = r->count++;
-	r->pieces[n] = (struct data_piece){ .ref = e->ref,
-					    .raw_offset = e->raw_offset,
-					    .len = (uint32_t)(e->end - e->start),
-					    .dst = r->bytes + n * DATA_EXTENT_MAX };
-	r->inos[n] = ino;
-	r->starts[n] = e->start;
-	return r->count == READ_PIECES ? reader_flush(c) : 0;
-}
 
 /* ---- extents ---- */
 
@@ -118,21 +41,40 @@ void check_segments_free(struct check *c)
 	}
 }
 
-/* Extents may lie beyond the size where they were allocated on purpose, or are being trimmed. */
-static void check_range(struct check *c, struct node *n, const struct extent *e)
+/* What another extent has already is cut off. */
+static int check_overlap(struct check *c, const struct node *n, struct extent *e)
 {
-	if (!S_ISREG(n->mode))
-		check_problem(c, "inode %llu has extents, and is no regular file", (ull)n->ino);
-	if (c->extent_ino == n->ino && e->start < c->extent_end)
-		check_problem(c, "inode %llu: the extents at %llu and %llu overlap", (ull)n->ino,
-			      (ull)c->extent_end, (ull)e->start);
-	if (e->end > n->size && !n->trim && !n->orphan &&
-	    !(n->flags & (INODE_PREALLOC | INODE_SHIFTING)))
-		check_problem(c, "inode %llu: an extent ends at %llu, behind the end at %llu",
-			      (ull)n->ino, (ull)e->end, (ull)n->size);
+	uint64_t before = c->extent_ino == n->ino ? c->extent_end : 0;
+
 	c->extent_ino = n->ino;
 	c->extent_end = e->end;
-	n->alloc_left -= (int64_t)(e->end - e->start);
+	if (e->start >= before)
+		return 0;
+	check_problem(c, "extent-overlap", n->ino,
+		      "inode %llu: the extents at %llu and %llu overlap", (ull)n->ino, (ull)before,
+		      (ull)e->start);
+	if (c->mend)
+		*e = extent_part(e, before, e->end);
+	return mend_extent(c, n->ino, e);
+}
+
+/* Extents may lie beyond the size where they were allocated on purpose, or are being trimmed. Else
+ * the size is what is wrong: where there are bytes, they were written. */
+static void check_end(struct check *c, struct node *n, const struct extent *e)
+{
+	if (e->end <= n->size || n->trim || n->orphan ||
+	    (n->flags & (INODE_PREALLOC | INODE_SHIFTING)))
+		return;
+	check_problem(c, "extent-beyond-end", n->ino,
+		      "inode %llu: an extent ends at %llu, behind the end at %llu", (ull)n->ino,
+		      (ull)e->end, (ull)n->size);
+	if (e->kind == EXTENT_UNWRITTEN) {
+		n->flags |= INODE_PREALLOC;
+		n->fix |= FIX_FLAGS;
+	} else if (c->mend) {
+		n->size = e->end;
+		n->fix |= FIX_SIZE;
+	}
 }
 
 static int count_live(struct check *c, const struct extent *e)
@@ -149,48 +91,112 @@ static int count_live(struct check *c, const struct extent *e)
 	return 0;
 }
 
+static int no_file(struct check *c, uint64_t ino, const struct extent *e)
+{
+	struct ghost *g = check_ghost(c, ino);
+
+	check_problem(c, "inode-missing", ino, "inode %llu has extents, and is missing", (ull)ino);
+	if (!g)
+		return -ENOMEM;
+	g->extents = true;
+	g->end = max_u64(g->end, e->end);
+	return count_live(c, e);
+}
+
+/* Not as an unreadable file's: it says nothing that could be read. */
+static int bad_extent(struct check *c, const uint8_t *key, const char *value, size_t len)
+{
+	uint64_t ino = get_u64_be(key + 1), end = get_u64_be(key + 9);
+	uint64_t before = c->extent_ino == ino ? c->extent_end : 0;
+	struct node *n = check_node(c, ino);
+	int err;
+
+	check_problem(c, "bad-record", ino, "inode %llu: %s", (ull)ino, err_last_note());
+	err = mend_set_aside(c, key, KEY_ORDERED_BYTES, value, len);
+	return err < 0 || !n || !S_ISREG(n->mode) ? err : mend_lost_record(c, ino, end, before);
+}
+
+/* The object may have come back, from a backup for instance. */
+static bool is_back(struct check *c, const struct extent *e)
+{
+	uint8_t *bytes CLEANUP(free_ptr) = NULL;
+	struct data_piece piece = { .ref = e->ref,
+				    .raw_offset = e->raw_offset,
+				    .len = (uint32_t)(e->end - e->start) };
+
+	if (!c->options->data || e->ref.segment == 0)
+		return false;
+	piece.dst = bytes = malloc(piece.len);
+	return bytes && data_read(c->fs->data, &piece, 1, DATA_EXACT) >= 0;
+}
+
+static int see_lost(struct check *c, const struct node *n, const struct extent *e)
+{
+	struct extent stored = *e;
+
+	if (is_back(c, e)) {
+		check_problem(c, "lost-range-back", n->ino,
+			      "inode %llu: bytes %llu to %llu were lost, and can be read again",
+			      (ull)n->ino, (ull)e->start, (ull)e->end);
+		stored.kind = EXTENT_STORED;
+		return mend_extent(c, n->ino, &stored);
+	}
+	c->result.lost_bytes += e->end - e->start;
+	return check_damage(c, "lost-range", n->ino, e->start, e->end,
+			    "were lost, as an earlier repair has noted");
+}
+
+static int check_extent(struct check *c, struct node *n, struct extent *e)
+{
+	int err = check_overlap(c, n, e);
+
+	check_end(c, n, e);
+	n->alloc_left -= (int64_t)(e->end - e->start);
+	if (err >= 0 && e->kind == EXTENT_LOST)
+		err = see_lost(c, n, e);
+	if (err >= 0)
+		err = count_live(c, e);
+	if (err >= 0 && !n->orphan)
+		err = check_findable(c, n->ino, e);
+	return err < 0 ? err : check_readers_add(c, n->ino, e);
+}
+
 static int see_extent(struct check *c, const uint8_t *key, size_t key_len, const char *value,
 		      size_t len)
 {
 	struct extent e;
 	struct node *n;
-	int err;
 
-	if (key_len != 17) {
-		check_problem(c, "an extent's key has %zu bytes instead of 17", key_len);
-		return 0;
+	if (key_len != KEY_ORDERED_BYTES) {
+		check_problem(c, "bad-record", 0, "an extent's key has %zu bytes", key_len);
+		return mend_set_aside(c, key, key_len, value, len);
 	}
 	c->result.extents++;
-	if (extent_decode(value, len, get_u64_be(key + 9), &e) < 0) {
-		check_problem(c, "inode %llu: %s", (ull)get_u64_be(key + 1), err_last_note());
-		return 0;
-	}
+	if (extent_decode(value, len, get_u64_be(key + 9), &e) < 0)
+		return bad_extent(c, key, value, len);
 	c->result.bytes += e.end - e.start;
 	n = check_node(c, get_u64_be(key + 1));
-	if (n)
-		check_range(c, n, &e);
-	else
-		check_problem(c, "inode %llu has extents, and is missing",
-			      (ull)get_u64_be(key + 1));
-	err = count_live(c, &e);
-	if (err >= 0 && n && !n->orphan)
-		err = check_findable(c, n->ino, &e);
-	return err < 0 ? err : reader_add(c, get_u64_be(key + 1), &e);
+	if (!n)
+		return no_file(c, get_u64_be(key + 1), &e);
+	if (S_ISREG(n->mode))
+		return check_extent(c, n, &e);
+	check_problem(c, "extent-type", n->ino, "inode %llu has extents, and is no regular file",
+		      (ull)n->ino);
+	return mend_set_aside(c, key, key_len, value, len);
 }
 
 int check_extents(struct check *c)
 {
-	int err = c->options->data ? reader_open(c) : 0;
+	bool data = c->options->data;
+	int err = data ? check_readers_open(c) : 0, end;
 
-	if (err >= 0 && c->options->data)
+	if (err >= 0 && data)
 		err = check_indexes_open(c);
 	if (err >= 0)
-		err = check_scan(c, KEY_EXTENT, c->options->data ? "bytes" : "extents", see_extent);
-	if (err >= 0)
-		err = reader_flush(c);
-	reader_close(c);
+		err = check_scan(c, KEY_EXTENT, data ? "bytes" : "extents", see_extent);
+	end = check_readers_close(c);
 	check_indexes_close(c);
-	return err;
+	return err < 0 ? err : end;
 }
 
 /* ---- live counts ---- */
@@ -201,13 +207,14 @@ static int see_segment(struct check *c, const uint8_t *key, size_t key_len, cons
 	struct check_segment *s;
 	struct seg_record rec;
 
-	if (key_len != 9) {
-		check_problem(c, "a segment's key has %zu bytes instead of 9", key_len);
-		return 0;
+	if (key_len != KEY_PREFIX_BYTES) {
+		check_problem(c, "bad-record", 0, "a segment's key has %zu bytes", key_len);
+		return mend_set_aside(c, key, key_len, value, len);
 	}
 	if (seg_decode(value, len, &rec) < 0) {
-		check_problem(c, "segment %llx: %s", (ull)get_u64_be(key + 1), err_last_note());
-		return 0;
+		check_problem(c, "bad-record", 0, "segment %llx: %s", (ull)get_u64_be(key + 1),
+			      err_last_note());
+		return mend_set_aside(c, key, key_len, value, len);
 	}
 	s = check_segment_get(c, get_u64_be(key + 1));
 	if (!s)
@@ -218,20 +225,26 @@ static int see_segment(struct check *c, const uint8_t *key, size_t key_len, cons
 	return 0;
 }
 
-static void check_live(struct check *c, const struct check_segment *s)
+static int check_live(struct check *c, const struct check_segment *s)
 {
 	char key[DATA_KEY_MAX];
 
 	data_key(s->id, key);
 	if (!s->has_record)
-		check_problem(c, "%s has %llu live bytes, and no record", key, (ull)s->live);
+		check_object_problem(c, "live-count", key, "%s has %llu live bytes, and no record",
+				     key, (ull)s->live);
 	else if (s->rec.live_bytes != s->live)
-		check_problem(c, "%s has %llu live bytes, and its record says %llu", key,
-			      (ull)s->live, (ull)s->rec.live_bytes);
+		check_object_problem(c, "live-count", key,
+				     "%s has %llu live bytes, and its record says %llu", key,
+				     (ull)s->live, (ull)s->rec.live_bytes);
 	else if (s->rec.live_bytes > s->rec.total_bytes + s->rec.shared_bytes)
-		check_problem(c, "%s: of %llu bytes, %llu shared, %llu are said to be live", key,
-			      (ull)s->rec.total_bytes, (ull)s->rec.shared_bytes,
-			      (ull)s->rec.live_bytes);
+		check_object_problem(c, "live-count", key,
+				     "%s: of %llu bytes, %llu shared, %llu are said to be live",
+				     key, (ull)s->rec.total_bytes, (ull)s->rec.shared_bytes,
+				     (ull)s->rec.live_bytes);
+	else if (!s->unlisted || s->rec.referenced)
+		return 0;
+	return mend_segment(c, s);
 }
 
 int check_segments(struct check *c)
@@ -239,13 +252,13 @@ int check_segments(struct check *c)
 	struct check_segment *s, *next;
 	int err = check_scan(c, KEY_SEGMENT, "segments", see_segment);
 
-	if (err < 0)
-		return err;
 	HASH_ITER (hh, c->segments, s, next) {
+		if (err < 0)
+			break;
 		c->result.segments++;
-		check_live(c, s);
+		err = check_live(c, s);
 	}
-	return 0;
+	return err;
 }
 
 /* ---- objects ---- */
@@ -258,11 +271,11 @@ static int match_segments(struct check *c)
 	if (err < 0)
 		return err;
 	c->done = 0;
-	for (size_t n = 0; n < list.count; n++) {
+	for (size_t n = 0; n < list.count && err >= 0; n++) {
 		struct check_segment *s = NULL;
 		uint64_t id;
 
-		check_step(c, "objects");
+		err = check_step(c, "objects");
 		if (data_key_parse(list.entries[n].key, &id) >= 0)
 			HASH_FIND(hh, c->segments, &id, sizeof(id), s);
 		if (!s || s->live == 0) {
@@ -272,23 +285,46 @@ static int match_segments(struct check *c)
 		s->found = true;
 		s->object_bytes = list.entries[n].size_bytes;
 	}
-	return 0;
+	return err;
 }
 
 /* What is still in memory, or carried by commits, need not be an object yet. */
-static void check_object(struct check *c, const struct check_segment *s)
+static void check_object(struct check *c, struct check_segment *s)
 {
 	char key[DATA_KEY_MAX];
 
 	if (s->live == 0 || !data_is_durable(c->fs->data, s->id))
 		return;
+	s->bad = !s->found || s->object_bytes < s->used_end;
 	data_key(s->id, key);
 	if (!s->found)
-		check_problem(c, "object %s is missing; %llu bytes of files are in it", key,
-			      (ull)s->live);
-	else if (s->object_bytes < s->used_end)
-		check_problem(c, "object %s has %llu bytes, and extents in it up to %llu", key,
-			      (ull)s->object_bytes, (ull)s->used_end);
+		check_object_problem(c, "segment-missing", key,
+				     "object %s is missing; %llu bytes of files are in it", key,
+				     (ull)s->live);
+	else if (s->bad)
+		check_object_problem(c, "segment-short", key,
+				     "object %s has %llu bytes, and extents in it up to %llu", key,
+				     (ull)s->object_bytes, (ull)s->used_end);
+}
+
+/* Which files have bytes in what is not there. */
+static int see_bad_extent(struct check *c, const uint8_t *key, size_t key_len, const char *value,
+			  size_t len)
+{
+	struct check_segment *s = NULL;
+	struct extent e;
+	int err;
+
+	if (key_len != KEY_ORDERED_BYTES ||
+	    extent_decode(value, len, get_u64_be(key + 9), &e) < 0 || e.kind != EXTENT_STORED)
+		return 0;
+	HASH_FIND(hh, c->segments, &e.ref.segment, sizeof(e.ref.segment), s);
+	if (!s || !s->bad ||
+	    (s->found && (uint64_t)e.ref.offset + e.ref.stored_bytes <= s->object_bytes))
+		return 0;
+	err = check_damage(c, "bytes-missing", get_u64_be(key + 1), e.start, e.end,
+			   "cannot be read: the object that has them is missing or too short");
+	return err < 0 ? err : mend_lost(c, get_u64_be(key + 1), &e);
 }
 
 struct tables {
@@ -327,10 +363,12 @@ static int see_table(void *ctx, const char *key, uint64_t size_bytes)
 	}
 	t->c->result.tables++;
 	if (!e)
-		check_problem(t->c, "object %s is missing; it is a part of the database", key);
+		check_object_problem(t->c, "table-missing", key,
+				     "object %s is missing; it is a part of the database", key);
 	else if (e->size_bytes != size_bytes)
-		check_problem(t->c, "object %s has %llu bytes instead of %llu", key,
-			      (ull)e->size_bytes, (ull)size_bytes);
+		check_object_problem(t->c, "table-damaged", key,
+				     "object %s has %llu bytes instead of %llu", key,
+				     (ull)e->size_bytes, (ull)size_bytes);
 	return 0;
 }
 
@@ -355,10 +393,15 @@ int check_objects(struct check *c)
 {
 	struct check_segment *s, *next;
 	int err = match_segments(c);
+	bool bad = false;
 
 	if (err < 0)
 		return err;
-	HASH_ITER (hh, c->segments, s, next)
+	HASH_ITER (hh, c->segments, s, next) {
 		check_object(c, s);
-	return check_tables(c);
+		bad |= s->bad;
+	}
+	if (bad)
+		err = check_scan(c, KEY_EXTENT, "extents in missing objects", see_bad_extent);
+	return err < 0 ? err : check_tables(c);
 }

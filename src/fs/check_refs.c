@@ -50,11 +50,35 @@ static int place_order(const void *a, const void *b)
 	return x->ref.offset < y->ref.offset ? -1 : x->ref.offset > y->ref.offset;
 }
 
+static int any_reference(struct check *c, uint64_t segment);
+
+/* The cleaner then has to look everywhere, and has to be told so. */
+static int bad_index(struct check *c, uint64_t segment)
+{
+	struct extent all = { .end = FS_FILE_SIZE_MAX, .ref.segment = segment };
+	struct buf why CLEANUP(buf_release) = BUF_INIT;
+	struct check_segment *s;
+	char key[DATA_KEY_MAX];
+	int found;
+
+	buf_add_str(&why, err_last_note());
+	found = any_reference(c, segment);
+	if (found != 0)
+		return found < 0 ? found : 0;
+	data_key(segment, key);
+	check_object_problem(c, "segment-index", key, "%s: its index cannot be read: %s", key,
+			     buf_cstr(&why));
+	s = check_segment_get(c, segment);
+	if (!s)
+		return -ENOMEM;
+	s->unlisted = true;
+	return mend_reference(c, REFERENCE_ANY_INO, &all);
+}
+
 /* What cannot be read is told as such; objects that are missing are another check's business. */
 static int load(struct check *c, struct kept_index *k, uint64_t segment)
 {
 	uint64_t object_bytes;
-	char key[DATA_KEY_MAX];
 	int err;
 
 	free(k->at);
@@ -63,10 +87,8 @@ static int load(struct check *c, struct kept_index *k, uint64_t segment)
 	if (err == -ECANCELED || err == -L3_FENCED || err == -ENOMEM)
 		return err;
 	k->known = err >= 0;
-	if (err < 0 && err != -EBUSY && err != -ENOENT) {
-		data_key(segment, key);
-		check_problem(c, "%s: its index cannot be read: %s", key, err_last_note());
-	}
+	if (err < 0 && err != -EBUSY && err != -ENOENT)
+		return bad_index(c, segment);
 	if (k->count > 0)
 		qsort(k->at, k->count, sizeof(k->at[0]), place_order);
 	return 0;
@@ -91,7 +113,15 @@ static int get(struct check *c, uint64_t segment, const struct kept_index **ret)
 	return err;
 }
 
-static bool in_index(const struct kept_index *k, uint64_t ino, const struct extent *e)
+static bool same_place(const struct data_ref *a, const struct data_ref *b)
+{
+	return a->stored_bytes == b->stored_bytes && a->raw_bytes == b->raw_bytes &&
+	       a->codec == b->codec && a->sum == b->sum;
+}
+
+/* *ret_differs: it has something else at this place. */
+static bool in_index(const struct kept_index *k, uint64_t ino, const struct extent *e,
+		     bool *ret_differs)
 {
 	size_t low = 0, high = k->count;
 
@@ -103,6 +133,8 @@ static bool in_index(const struct kept_index *k, uint64_t ino, const struct exte
 		else
 			high = mid;
 	}
+	*ret_differs = low < k->count && k->at[low].ref.offset == e->ref.offset &&
+		       !same_place(&k->at[low].ref, &e->ref);
 	for (; low < k->count && k->at[low].ref.offset == e->ref.offset; low++)
 		if (k->at[low].ino == ino && k->at[low].file_offset <= e->start &&
 		    e->end - k->at[low].file_offset <= k->at[low].ref.raw_bytes)
@@ -131,26 +163,56 @@ static int in_reference(struct check *c, uint64_t ino, const struct extent *e)
 	return err >= 0 && r.start <= e->start && e->end <= r.end; /* damage is told elsewhere */
 }
 
-int check_findable(struct check *c, uint64_t ino, const struct extent *e)
+/* 1: any file may refer to it. */
+static int any_reference(struct check *c, uint64_t segment)
+{
+	const struct extent whole = { .end = 1, .ref.segment = segment };
+
+	return in_reference(c, REFERENCE_ANY_INO, &whole);
+}
+
+/* 1: by the index or a record. */
+static int is_findable(struct check *c, uint64_t ino, const struct extent *e, bool *ret_differs)
 {
 	const struct kept_index *k;
+	int found = get(c, e->ref.segment, &k);
+
+	*ret_differs = false;
+	if (found < 0)
+		return found;
+	if (!k->known || in_index(k, ino, e, ret_differs))
+		return 1;
+	found = in_reference(c, ino, e);
+	return found != 0 ? found : in_reference(c, REFERENCE_ANY_INO, e);
+}
+
+int check_findable(struct check *c, uint64_t ino, const struct extent *e)
+{
+	struct check_segment *s;
 	char key[DATA_KEY_MAX];
+	bool differs;
 	int found;
 
 	if (!c->indexes || e->kind != EXTENT_STORED)
 		return 0;
-	found = get(c, e->ref.segment, &k);
-	if (found < 0 || !k->known || in_index(k, ino, e))
+	found = is_findable(c, ino, e, &differs);
+	if (found < 0)
 		return found;
-	found = in_reference(c, ino, e);
-	if (found == 0)
-		found = in_reference(c, REFERENCE_ANY_INO, e);
-	if (found != 0)
-		return found < 0 ? found : 0;
 	data_key(e->ref.segment, key);
-	check_problem(c, "inode %llu: nothing leads from %s to the extent at %llu", (ull)ino, key,
+	if (differs)
+		check_problem(c, "extent-index", ino,
+			      "inode %llu: the extent at %llu is not what the index of %s says",
+			      (ull)ino, (ull)e->start, key);
+	if (found > 0)
+		return 0;
+	check_problem(c, "back-reference", ino,
+		      "inode %llu: nothing leads from %s to the extent at %llu", (ull)ino, key,
 		      (ull)e->start);
-	return 0;
+	s = check_segment_get(c, e->ref.segment);
+	if (!s)
+		return -ENOMEM;
+	s->unlisted = true;
+	return mend_reference(c, ino, e);
 }
 
 static int see_reference(struct check *c, const uint8_t *key, size_t key_len, const char *value,
@@ -162,19 +224,24 @@ static int see_reference(struct check *c, const uint8_t *key, size_t key_len, co
 	uint64_t segment;
 
 	if (key_len != KEY_ORDERED_BYTES) {
-		check_problem(c, "a back-reference's key has %zu bytes instead of %d", key_len,
-			      KEY_ORDERED_BYTES);
-		return 0;
+		check_problem(c, "bad-record", 0, "a back-reference's key has %zu bytes", key_len);
+		return mend_set_aside(c, key, key_len, value, len);
 	}
 	segment = get_u64_be(key + 1);
 	data_key(segment, name);
-	if (reference_decode(value, len, &r) < 0)
-		check_problem(c, "%s: %s", name, err_last_note());
+	if (reference_decode(value, len, &r) < 0) {
+		check_problem(c, "bad-record", 0, "%s: %s", name, err_last_note());
+		return mend_set_aside(c, key, key_len, value, len);
+	}
 	HASH_FIND(hh, c->segments, &segment, sizeof(segment), s);
-	if (!s || !s->has_record || !s->rec.referenced)
-		check_problem(c, "%s has a back-reference, and %s", name,
-			      s && s->has_record ? "its record denies it" : "no record");
-	return 0;
+	if (s && s->has_record && s->rec.referenced)
+		return 0;
+	check_object_problem(c, "back-reference", name, "%s has a back-reference, and %s", name,
+			     s && s->has_record ? "its record denies it" : "no record");
+	if (!s || !s->has_record)
+		return mend_delete(c, key, key_len);
+	s->unlisted = true;
+	return mend_segment(c, s);
 }
 
 int check_references(struct check *c)

@@ -74,7 +74,7 @@ struct extent extent_part(const struct extent *e, uint64_t start, uint64_t end)
 
 	part.start = start;
 	part.end = end;
-	if (e->kind == EXTENT_STORED)
+	if (e->kind == EXTENT_STORED || e->kind == EXTENT_LOST)
 		part.raw_offset = (uint32_t)(e->raw_offset + (start - e->start));
 	else if (e->kind == EXTENT_INLINE)
 		part.bytes = e->bytes + (start - e->start);

@@ -84,7 +84,7 @@ static int copy_config(struct fs_config *to, const struct fs_config *from)
 
 /* ---- stores ---- */
 
-static int open_stores(struct fs *fs, const char *url)
+int fs_open_stores(struct fs *fs, const char *url)
 {
 	struct store_retry_config retry = {
 		.attempts = fs->config.retry,
@@ -150,7 +150,7 @@ static void on_lease_lost(void *ctx)
 
 /* ---- opening ---- */
 
-static int fs_new(const struct fs_config *config, struct fs **ret)
+int fs_new(const struct fs_config *config, struct fs **ret)
 {
 	struct fs *fs = calloc(1, sizeof(*fs));
 	pthread_rwlockattr_t prefer_writers;
@@ -188,7 +188,7 @@ static int on_lease_wait(void *ctx, const struct lease_holder *holder, uint64_t 
 	return fs->config.on_wait ? fs->config.on_wait(fs->config.ctx, holder, waited_ms) : 0;
 }
 
-static int take_lease(struct fs *fs, const char *holder, bool create)
+int fs_take_lease(struct fs *fs, const char *holder, bool create)
 {
 	struct lease_config config = {
 		.store = fs->store,
@@ -248,6 +248,9 @@ static int open_db(struct fs *fs, bool create)
 		.grace_ms = fs->config.grace_ms,
 		.clock = fs->clock,
 		.notifier = fs->notifier,
+		.rescue = fs->rescue,
+		.rescued = &fs->rescued,
+		.used_epoch = fs->used_epoch,
 		.hooks = { .before_seal = txn_hook_before_seal,
 			   .after_seal = txn_hook_after_seal,
 			   .before_checkpoint = txn_hook_before_checkpoint,
@@ -277,7 +280,7 @@ static int open_data(struct fs *fs)
 	return data_open(&config, &fs->data);
 }
 
-static int load_totals(struct fs *fs)
+int fs_load_totals(struct fs *fs)
 {
 	struct buf value CLEANUP(buf_release) = BUF_INIT;
 	struct key k;
@@ -293,7 +296,7 @@ static int load_totals(struct fs *fs)
 	return totals_decode(value.data, value.len, &fs->totals);
 }
 
-static int probe_conditions(struct fs *fs, const struct buf *super_bytes)
+int fs_probe(struct fs *fs, const struct buf *super_bytes)
 {
 	int err;
 
@@ -311,15 +314,10 @@ static int probe_conditions(struct fs *fs, const struct buf *super_bytes)
 	return err;
 }
 
-/* What is common to mount and mkfs: from an existing super to a running database. */
-static int open_rooms(struct fs *fs, const char *holder, bool create, const struct buf *super_bytes)
+int fs_open_database(struct fs *fs, bool create)
 {
-	int err = probe_conditions(fs, super_bytes);
+	int err = open_cache(fs);
 
-	if (err >= 0 && !fs->read_only)
-		err = take_lease(fs, holder, create);
-	if (err >= 0)
-		err = open_cache(fs);
 	if (err >= 0)
 		err = pool_new("fs-worker", 2, &fs->workers);
 	if (err >= 0)
@@ -327,6 +325,15 @@ static int open_rooms(struct fs *fs, const char *holder, bool create, const stru
 	if (err >= 0)
 		err = open_data(fs);
 	return err < 0 ? err : 0;
+}
+
+int fs_open_rooms(struct fs *fs, const char *holder, bool create, const struct buf *super_bytes)
+{
+	int err = fs_probe(fs, super_bytes);
+
+	if (err >= 0 && !fs->read_only)
+		err = fs_take_lease(fs, holder, create);
+	return err < 0 ? err : fs_open_database(fs, create);
 }
 
 static void free_inodes(struct fs *fs)
@@ -337,13 +344,10 @@ static void free_inodes(struct fs *fs)
 		inode_discard(fs, i);
 }
 
-/* Any half-built fs. Nothing is made durable here. */
-static void fs_free(struct fs *fs)
+void fs_close_database(struct fs *fs)
 {
 	struct seg *s, *next;
 
-	if (!fs)
-		return;
 	clean_stop(fs);
 	orphan_stop(fs);
 	flush_stop(fs);
@@ -354,13 +358,24 @@ static void fs_free(struct fs *fs)
 	flush_free(fs);
 	pool_free(fs->workers);
 	cache_close(fs->cache);
-	lease_free(fs->lease);
-	close_stores(fs);
 	free_inodes(fs);
 	HASH_ITER (hh, fs->segs, s, next) {
 		HASH_DEL(fs->segs, s);
 		free(s);
 	}
+	fs->db = NULL;
+	fs->data = NULL;
+	fs->workers = NULL;
+	fs->cache = NULL;
+}
+
+void fs_free(struct fs *fs)
+{
+	if (!fs)
+		return;
+	fs_close_database(fs);
+	lease_free(fs->lease);
+	close_stores(fs);
 	budget_release(&fs->budget);
 	pthread_rwlock_destroy(&fs->seal);
 	pthread_mutex_destroy(&fs->ns_lock);
@@ -391,14 +406,14 @@ static int open_existing(struct fs *fs, const struct buf *super_bytes)
 {
 	struct recovery r = { .fs = fs };
 	struct fs_attr root;
-	int err = open_rooms(fs, "(no mountpoint)", false, super_bytes);
+	int err = fs_open_rooms(fs, "(no mountpoint)", false, super_bytes);
 
 	if (err >= 0 && !fs->read_only)
 		err = super_require(fs->store, &fs->super, SUPER_INCOMPAT_RANGES);
 	if (err >= 0)
 		err = recover_parts(&r);
 	if (err >= 0)
-		err = load_totals(fs);
+		err = fs_load_totals(fs);
 	if (err >= 0 && fs->read_only)
 		fs->any_shift = shift_any(fs);
 	if (err >= 0)
@@ -417,8 +432,7 @@ static int open_existing(struct fs *fs, const struct buf *super_bytes)
 	return err < 0 ? err : 0;
 }
 
-/* Nobody else should wait for a lease that we took and cannot use. */
-static void give_up(struct fs *fs)
+void fs_give_up(struct fs *fs)
 {
 	struct buf note CLEANUP(buf_release) = BUF_INIT;
 
@@ -446,7 +460,7 @@ int fs_open(const char *url, const struct fs_config *config, struct fs **ret)
 	err = fs_new(config, &fs);
 	if (err < 0)
 		return err;
-	err = open_stores(fs, url);
+	err = fs_open_stores(fs, url);
 	if (err >= 0)
 		err = cache_check_dir(cache_dir(fs)); /* before anything is written to the store */
 	if (err >= 0)
@@ -465,99 +479,10 @@ int fs_open(const char *url, const struct fs_config *config, struct fs **ret)
 	if (err >= 0)
 		err = open_existing(fs, &super_bytes);
 	if (err < 0) {
-		give_up(fs);
+		fs_give_up(fs);
 		return err;
 	}
 	*ret = fs;
-	return 0;
-}
-
-/* ---- making ---- */
-
-static int make_root(struct fs *fs)
-{
-	int64_t now = fs->clock->real_ns(fs->clock);
-	struct attr attr = { .mode = S_IFDIR | 0755,
-			     .uid = (uint32_t)geteuid(),
-			     .gid = (uint32_t)getegid(),
-			     .nlink = 2,
-			     .atime_ns = now,
-			     .mtime_ns = now,
-			     .ctime_ns = now,
-			     .btime_ns = now,
-			     .parent = FS_ROOT_INO };
-	struct inode *root = NULL;
-	struct txn t;
-	int err = inode_make(fs, FS_ROOT_INO, &attr, &root);
-
-	if (err < 0)
-		return err;
-	fs->totals = (struct totals){ .next_ino = FS_ROOT_INO + 1 };
-	fs->totals_dirty = true;
-	err = txn_begin(fs, &t);
-	if (err >= 0) {
-		txn_put_inode(&t, root);
-		t.inodes++;
-		err = txn_commit(&t);
-	}
-	inode_put(fs, root);
-	return err;
-}
-
-/* A database from an interrupted attempt may be there already: then only what is missing is made. */
-static int fill_new(struct fs *fs, const struct buf *super_bytes)
-{
-	struct lease_holder holder;
-	bool fresh = lease_read(fs->store, &fs->super.uuid, &holder) == -ENOENT;
-	int err = open_rooms(fs, "(mkfs)", fresh, super_bytes);
-
-	if (err >= 0)
-		err = load_totals(fs);
-	if (err == -L3_CORRUPT && fs->db)
-		err = make_root(fs);
-	if (err >= 0)
-		err = db_checkpoint(fs->db);
-	if (err >= 0)
-		err = super_finish(fs->store, &fs->super);
-	if (err >= 0)
-		err = lease_release(fs->lease);
-	return err;
-}
-
-int fs_format(const char *url, const struct fs_config *config)
-{
-	struct buf super_bytes CLEANUP(buf_release) = BUF_INIT;
-	struct fs_config quiet = *config;
-	struct fs *fs = NULL;
-	int err;
-
-	quiet.read_only = false;
-	quiet.cache_dir = NULL; /* nothing worth keeping yet */
-	quiet.store.create = true;
-	err = fs_new(&quiet, &fs);
-	if (err < 0)
-		return err;
-	err = open_stores(fs, url);
-	if (err >= 0) {
-		fs->super = (struct super){ .kind = SUPER_KIND_FS,
-					    .incompat = SUPER_INCOMPAT_RANGES,
-					    .hash_seed = random_u64(),
-					    .created_real_ns = fs->clock->real_ns(fs->clock) };
-		uuid_make(&fs->super.uuid);
-		err = super_create(fs->store, &fs->super);
-	}
-	if (err >= 0) {
-		err = super_read(fs->store, true, &fs->super, &super_bytes);
-		if (err == -L3_NOT_LEVELS3 && fs->super.state == SUPER_FORMATTING)
-			err = 0; /* that is what we are here for */
-	}
-	if (err >= 0)
-		err = fill_new(fs, &super_bytes);
-	if (err < 0) {
-		give_up(fs);
-		return err;
-	}
-	fs_free(fs);
 	return 0;
 }
 

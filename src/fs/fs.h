@@ -304,14 +304,35 @@ const struct uuid *fs_uuid(const struct fs *fs);
 
 /* ---- fsck ---- */
 
+enum fs_stage {
+	FS_FOUND,  /* the check came upon a problem */
+	FS_NOTE,   /* nothing wrong, but worth knowing */
+	FS_MENDED, /* what the repair did */
+	FS_LEFT,   /* a problem that is there after the repair */
+};
+
+struct fs_finding {
+	enum fs_stage stage;
+	const char *code;   /* one of the names in doc/fsck.md: they stay what they are */
+	const char *object; /* a key in the store, or NULL */
+	uint64_t ino;	    /* 0: none */
+	uint64_t start, end; /* start < end: these bytes of the file */
+	const char *path;   /* one of the inode's, from the root; NULL: none known */
+	const char *text;   /* the whole as a sentence */
+};
+
 struct fs_check_options {
-	bool data; /* read and check every byte */
-	void (*problem)(void *ctx, const char *text);
+	bool data; /* read and check every byte; several requests at a time, READERS * 8 MiB of memory */
+	/* From the calling thread. What it points to is gone afterwards. May be NULL. */
+	void (*finding)(void *ctx, const struct fs_finding *f);
+	/* total 0: not known. May be NULL. */
 	void (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t total);
+	bool (*cancelled)(void *ctx); /* true: give up with -ECANCELED. May be NULL */
 	void *ctx;
 };
 struct fs_check_result {
 	uint64_t inodes, dentries, extents, segments, tables, orphans, bytes, problems;
+	uint64_t lost_bytes; /* of files, that reading answers with EIO, as an earlier repair noted */
 	uint64_t unreferenced_objects; /* garbage that the cleaner will take; not a problem */
 };
 /*
@@ -321,5 +342,30 @@ struct fs_check_result {
  * 0 if sound, 1 if problems were reported, negative if it could not look.
  */
 int fs_check(struct fs *fs, const struct fs_check_options *options, struct fs_check_result *ret);
+
+struct fs_fsck_result {
+	struct fs_check_result counts; /* of the last look */
+	uint64_t found;		       /* problems, at first */
+	uint64_t slot, epoch, slots, checkpoints, table_objects, foreign_objects, aside_objects;
+	uint64_t mended, left;	/* changes that the repair made, and problems that are there now */
+	bool in_use;		/* somebody holds the lease: */
+	struct lease_holder holder;
+};
+/*
+ * The whole of fsck on what is not open here: the objects of the chain and of LevelDB (db_verify), then
+ * fs_check, then what else is under the prefix. Without `repair` nothing is written. A filesystem that
+ * somebody has mounted is looked at as it was at the beginning; result.in_use says so.
+ *
+ * With `repair` and problems: takes the lease (-L3_LEASE_HELD if somebody has it; so before anything is
+ * looked at), brings the chain back to the newest state that can be had (db_rescue), LevelDB's files by
+ * its own repair, and the records in order; then looks again. Nothing that is not understood is deleted:
+ * objects and records that are in the way are kept under "aside/<epoch>/". Everything goes through the
+ * chain, so that a crash leaves a state as good as before; a rescue that was cut short is noted in
+ * `super`, and nobody mounts before it was finished.
+ *
+ * 0 if it could look (see result), else negative: it could not, or -ECANCELED.
+ */
+int fs_fsck(const char *url, const struct fs_config *config, const struct fs_check_options *options,
+	    bool repair, struct fs_fsck_result *ret);
 
 #endif

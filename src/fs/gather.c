@@ -158,6 +158,16 @@ static uint64_t raw_bytes(struct data_index_entry *index, size_t count)
 	return bytes;
 }
 
+/* fsck has noted that the index is of no use: who refers to the segment is to be looked for everywhere. */
+static bool is_known_bad(struct fs *fs, uint64_t segment, bool referenced)
+{
+	struct buf value CLEANUP(buf_release) = BUF_INIT;
+	struct key k;
+
+	key_reference(&k, segment, REFERENCE_ANY_INO);
+	return referenced && db_value(fs, &k, &value) >= 0;
+}
+
 int gather_live(struct fs *fs, uint64_t segment, bool referenced, struct live_list *l,
 		uint64_t *ret_raw_bytes)
 {
@@ -167,6 +177,8 @@ int gather_live(struct fs *fs, uint64_t segment, bool referenced, struct live_li
 	size_t count = 0;
 	int err = data_read_index(fs->data, segment, &index, &count, &object_bytes);
 
+	if (err == -L3_CORRUPT && is_known_bad(fs, segment, referenced))
+		err = 0;
 	if (err >= 0)
 		err = by_index(&s, index, count);
 	if (err >= 0 && referenced)

@@ -2,7 +2,8 @@
 /*
  * Inside the fs room: what its files share.
  *
- *	fs.c       open, close, format, status: puts the rooms below together
+ *	fs.c       open, close, status: puts the rooms below together
+ *	format.c   mkfs
  *	options.c  fs_config_set and the list of options
  *	keys.c     database keys, and the stored form of inodes, dentries, extents, segments, totals
  *	icache.c   the inode table in memory: get, put, load, evict
@@ -32,7 +33,7 @@
  *	shift.c    fallocate's COLLAPSE_RANGE and INSERT_RANGE
  *	clean.c    the segment cleaner; gather.c finds what is live, move.c carries it
  *	recover.c  segments out of commit slots, after a crash
- *	check.c    fsck
+ *	check.h    fsck: says which files are its own
  *
  * Lock order (take from the top, never wait for the network under any of them, except that a read of a
  * LevelDB block that is in no cache may; callers warm the keys before locking, see "warm"):
@@ -161,6 +162,8 @@ enum extent_kind {
 	EXTENT_STORED = 0, /* ref says where */
 	EXTENT_INLINE = 1, /* bytes in the record */
 	EXTENT_UNWRITTEN = 2, /* allocated (fallocate), reads as zeros */
+	EXTENT_LOST = 3, /* fsck could not save the bytes: reading is EIO. ref says where they were, if known
+			    (segment not 0); it counts as live no more */
 };
 struct extent {
 	uint64_t start, end; /* in the file */
@@ -467,6 +470,24 @@ int clean_pass(struct fs *fs);
 /* Looks for segments that an earlier mount left behind without a record. Number found, or an error. */
 int clean_sweep(struct fs *fs);
 
+/* ---- fs.c: opening in steps, for format.c and fsck.c as well ---- */
+
+int fs_new(const struct fs_config *config, struct fs **ret);
+int fs_open_stores(struct fs *fs, const char *url);
+/* Does the store honour conditions? Nothing on read-only mounts. */
+int fs_probe(struct fs *fs, const struct buf *super_bytes);
+int fs_take_lease(struct fs *fs, const char *holder, bool create);
+/* Cache, workers, db and data. What is half open fs_close_database closes. */
+int fs_open_database(struct fs *fs, bool create);
+void fs_close_database(struct fs *fs);
+/* All of these, from an existing super on. */
+int fs_open_rooms(struct fs *fs, const char *holder, bool create, const struct buf *super_bytes);
+int fs_load_totals(struct fs *fs);
+/* Any half-built fs. Nothing is made durable here. */
+void fs_free(struct fs *fs);
+/* After a failure, and keeps its note: nobody else should wait for a lease that we took and cannot use. */
+void fs_give_up(struct fs *fs);
+
 /* ---- the filesystem ---- */
 
 struct seg { /* a segment's counters; every segment touched since mount, or all once the cleaner looked */
@@ -489,6 +510,10 @@ struct fs {
 	struct notifier notifier;
 	struct clock *clock;
 	bool read_only;
+	enum db_rescue rescue; /* fsck's repair: how the database is to be opened, */
+	struct db_rescued rescued; /* and what came of it */
+	uint64_t used_epoch;
+	bool checking;	/* opened by fsck: what is missing is what it looks for, and nothing runs beside it */
 	bool any_shift; /* read-only: there are files whose map is to be seen through a T record */
 	bool reap_without_forget; /* atomic */
 	uint64_t hash_blind;	  /* bits of name hashes that do not count: 0, but for tests of collisions */

@@ -245,7 +245,7 @@ void extent_encode(struct buf *out, const struct extent *e)
 	buf_u8(out, RECORD_VERSION);
 	buf_u8(out, e->kind);
 	buf_varint(out, e->end - e->start);
-	if (e->kind == EXTENT_STORED) {
+	if (e->kind == EXTENT_STORED || (e->kind == EXTENT_LOST && e->ref.segment != 0)) {
 		buf_varint(out, e->ref.segment >> 32);
 		buf_varint(out, e->ref.segment & UINT32_MAX);
 		buf_varint(out, e->ref.offset);
@@ -300,6 +300,8 @@ int extent_decode(const void *data, size_t len, uint64_t end, struct extent *ret
 			sane = decode_stored(&r, &e, bytes);
 		else if (e.kind == EXTENT_INLINE)
 			sane = (e.bytes = rd_take(&r, bytes <= INLINE_MAX ? bytes : SIZE_MAX));
+		else if (e.kind == EXTENT_LOST)
+			sane = rd_left(&r) == 0 || decode_stored(&r, &e, bytes);
 		else
 			sane = e.kind == EXTENT_UNWRITTEN;
 	}

@@ -297,6 +297,9 @@ static int gather_fill(struct gather *g, const struct extent *e, uint64_t start,
 	case EXTENT_INLINE:
 		memcpy(dst, e->bytes + (start - e->start), end - start);
 		return 0;
+	case EXTENT_LOST:
+		return err_note(-L3_CORRUPT, "bytes %llu to %llu of the file were lost, fsck has found",
+				(unsigned long long)e->start, (unsigned long long)e->end);
 	default:
 		memset(dst, 0, end - start);
 		return 0;

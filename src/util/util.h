@@ -160,6 +160,7 @@ enum frame_type { /* four ASCII characters, read as a little-endian integer */
 	FRAME_SLOT = 0x544f4c53,       /* "SLOT" */
 	FRAME_CHECKPOINT = 0x54504b43, /* "CKPT" */
 	FRAME_SEGMENT = 0x4d474553,    /* "SEGM" */
+	FRAME_ASIDE = 0x44495341,      /* "ASID" */
 };
 
 struct uuid {

@@ -287,6 +287,24 @@ static void visit(struct cut *c, struct clock *clock, bool late, bool clean, str
 	store_unref(faults);
 }
 
+/* fsck on what lies there, mounted by nobody: a crash leaves nothing for it to do. */
+static void check_store(struct clock *clock, const char *when)
+{
+	struct problems p = { .count = 0 };
+	struct fs_check_options options = { .data = true, .finding = note_problem, .ctx = &p };
+	struct fs_fsck_result result;
+	struct fs_config config;
+	int err;
+
+	sim_config(&config, clock);
+	config.store_override = NULL;
+	err = fs_fsck(CUT_URL, &config, &options, false, &result);
+	fs_config_release(&config);
+	must(err, when);
+	if (result.found > 0)
+		sim_violation("%s: fsck of the store found %u problems: %s", when, p.count, p.first);
+}
+
 static void check_cut(struct run *run, struct store *past, size_t at)
 {
 	struct cut c = { .run = run, .at = at, .chance = sim_hash(run->seed, at) };
@@ -304,12 +322,15 @@ static void check_cut(struct run *run, struct store *past, size_t at)
 	(void)snprintf(c.when, sizeof(c.when), "power cut after effect %zu, %s comes %s", at,
 		       world_describe(run->world, at, what, sizeof(what)),
 		       c.arrive ? "late" : "never");
+	if (c.chance % 4 == 0)
+		check_store(&clock.clock, c.when);
 	visit(&c, &clock.clock, true, c.chance % 3 == 0, &first);
 	if (r)
 		check_fit(run, r, (struct span){ at, at }, &first, c.when);
 	visit(&c, &clock.clock, false, true, &second);
 	if (!same_found(&first, &second))
 		sim_violation("%s: the second mount finds another state than the first", c.when);
+	check_store(&clock.clock, c.when);
 	found_release(&first);
 	found_release(&second);
 	store_unref(c.store);

@@ -32,6 +32,7 @@ mkfs() { "$PROGRAM" mkfs "$URL" -o "$(store_opts)" || fail "mkfs $URL"; }
 
 # mount_fs [MORE,OPTIONS]
 mount_fs() {
+	unchecked=1
 	"$PROGRAM" mount "$URL" "$MNT" -o "$(store_opts)${1:+,$1}" || fail "mounting $URL"
 	mountpoint -q "$MNT" || fail "mount returned, but $MNT is no mountpoint"
 }
@@ -93,7 +94,12 @@ remount_cold() {
 	mount_fs "${1:-}"
 }
 
-fsck_fs() { "$PROGRAM" fsck "$URL" -o "$(store_opts)" "$@" || fail "fsck found problems ($?)"; }
+# fsck_fs [--data]: every test ends with it; what was mounted and not checked since is checked at the exit.
+unchecked=
+fsck_fs() {
+	"$PROGRAM" fsck "$URL" -o "$(store_opts)" "$@" || fail "fsck found problems ($?)"
+	unchecked=
+}
 
 # One number of the status: status_value requests.put
 status_value() {
@@ -160,6 +166,9 @@ cleanup() {
 			timeout 20 "$PROGRAM" umount --force "$MNT" >/dev/null 2>&1 || fusermount3 -uz "$MNT" 2>/dev/null
 	fi
 	fusermount3 -uz "$MNT" 2>/dev/null
+	if [ $status = 0 ] && [ -n "$unchecked" ]; then
+		"$PROGRAM" fsck "$URL" -o "$(store_opts)" || { echo "FAIL: fsck at the end ($?)" >&2; status=1; }
+	fi
 	exit $status
 }
 trap cleanup EXIT

@@ -776,7 +776,7 @@ static void big_is_lost(void)
 
 static void cut_short(struct buf *b)
 {
-	b->len = first_of_big.ref.offset + DATA_EXTENT_MAX;
+	b->len = first_of_big.ref.offset + first_of_big.ref.stored_bytes;
 }
 
 static void short_segment(void)
@@ -794,7 +794,7 @@ static void first_extent_is_left(void)
 
 static void flip_second(struct buf *b)
 {
-	b->data[first_of_big.ref.offset + DATA_EXTENT_MAX + 1000] ^= 1;
+	b->data[first_of_big.ref.offset + first_of_big.ref.stored_bytes + 1000] ^= 1;
 }
 
 static void flipped_bit(void)

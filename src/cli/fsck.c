@@ -218,7 +218,8 @@ static void print_verdict(const struct fsck *c)
 	if (r->found == 0)
 		(void)printf("%s is sound\n", c->url.url);
 	else if (!c->repair)
-		(void)printf("%s has %llu problems; nothing was changed\n", c->url.url, (ull)r->found);
+		(void)printf("%s has %llu problems; nothing was changed\n", c->url.url,
+			     (ull)r->found);
 	else if (r->left == 0)
 		(void)printf("%s had %llu problems, and is sound now\n", c->url.url, (ull)r->found);
 	else
@@ -396,7 +397,8 @@ static int run(struct fsck *c)
 
 	if (code == 0) {
 		catch_signals();
-		code = report(c, fs_fsck(c->url.url, &c->url.config, &options, c->repair, &c->result));
+		code = report(c,
+			      fs_fsck(c->url.url, &c->url.config, &options, c->repair, &c->result));
 	}
 	free_lists(c);
 	return code;
@@ -404,12 +406,11 @@ static int run(struct fsck *c)
 
 int cli_fsck(int argc, char **argv)
 {
-	static const struct option longs[] = { { "options", required_argument, NULL, 'o' },
-					       { "data", no_argument, NULL, 'D' },
-					       { "repair", no_argument, NULL, 'r' },
-					       { "json", no_argument, NULL, 'j' },
-					       { "help", no_argument, NULL, 'h' },
-					       { NULL, 0, NULL, 0 } };
+	static const struct option longs[] = {
+		{ "options", required_argument, NULL, 'o' }, { "data", no_argument, NULL, 'D' },
+		{ "repair", no_argument, NULL, 'r' },	     { "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },	     { NULL, 0, NULL, 0 }
+	};
 	struct fsck c = { .data = false };
 	int code;
 
@@ -423,7 +424,8 @@ int cli_fsck(int argc, char **argv)
 	if (code == 0 && c.url.help)
 		cli_fsck_help(stdout);
 	else if (code == 0 && c.url.rest_count > 0)
-		code = cli_say(FSCK_USAGE, "fsck needs one URL: levels3fs fsck URL (options come after -o)");
+		code = cli_say(FSCK_USAGE,
+			       "fsck needs one URL: levels3fs fsck URL (options come after -o)");
 	else if (code == 0)
 		code = run(&c);
 	cli_url_release(&c.url);

@@ -98,8 +98,8 @@ int cli_url_open(struct cli_url *u, int code, struct fs **ret);
 
 /* ---- path.c ---- */
 
-/* An inode by its path from the root; symbolic links on the way are followed within the filesystem, one at the
- * end if asked. -ENOENT, -ENOTDIR, -ELOOP. */
+/* An inode by its path from the root; symbolic links on the way are followed within the filesystem,
+ * one at the end if asked. -ENOENT, -ENOTDIR, -ELOOP. */
 int cli_path_find(struct fs *fs, const char *path, bool follow_last, struct fs_attr *ret);
 
 struct cli_name {

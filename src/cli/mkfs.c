@@ -40,7 +40,8 @@ int cli_mkfs(int argc, char **argv)
 	if (code == 0 && u.help)
 		cli_mkfs_help(stdout);
 	else if (code == 0 && u.rest_count > 0)
-		code = cli_say(EXIT_FAILED, "mkfs needs one URL: levels3fs mkfs URL (options come after -o)");
+		code = cli_say(EXIT_FAILED,
+			       "mkfs needs one URL: levels3fs mkfs URL (options come after -o)");
 	else if (code == 0)
 		code = format(&u);
 	cli_url_release(&u);

@@ -52,7 +52,7 @@ int cli_url_parse(struct cli_url *u, int argc, char **argv, const char *shorts,
 	if (code || u->help)
 		return code;
 	if (optind == argc)
-		return cli_say(u->usage_code, "%s needs a URL: levels3fs %s --help", argv[0],
+		return cli_say(u->usage_code, "%s needs one URL: levels3fs %s --help", argv[0],
 			       argv[0]);
 	u->url = argv[optind];
 	u->rest = argv + optind + 1;

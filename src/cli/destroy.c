@@ -72,7 +72,7 @@ static int look(const struct cli_url *u, struct destroyer *d)
 	if (err >= 0)
 		err = store_wrap_retry(d->base, &retry, &d->store);
 	if (err >= 0)
-		err = super_look(d->store, &d->super, NULL);
+		err = super_look(d->store, true, &d->super, NULL);
 	if (err >= 0)
 		err = store_list_all(d->store, "", NULL, &d->all);
 	if (err < 0)

@@ -47,7 +47,7 @@ enum super_state {
 
 /* Bits of `incompat` (doc/format.md). */
 #define SUPER_INCOMPAT_RANGES 1u /* files may share stored bytes, and extents may be on the move */
-#define SUPER_INCOMPAT_LOST 4u	 /* fsck has noted that ranges of files are lost */
+#define SUPER_INCOMPAT_LOST 2u	 /* fsck has noted that ranges of files are lost */
 
 struct super {
 	uint32_t kind;
@@ -69,7 +69,7 @@ int super_create(struct store *s, struct super *super);
 /* FORMATTING → READY by if-match. */
 int super_finish(struct store *s, struct super *super);
 /* For fsck: whatever the state. */
-int super_look(struct store *s, struct super *ret, struct buf *ret_raw);
+int super_look(struct store *s, bool for_writing, struct super *ret, struct buf *ret_raw);
 /* Another state, by if-match: between READY and REPAIRING. Nothing is sent if it has it already. */
 int super_mark(struct store *s, struct super *super, enum super_state state);
 /* The filesystem is going to hold what versions without these features would not understand: from now on they

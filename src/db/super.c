@@ -125,9 +125,9 @@ int super_read(struct store *s, bool for_writing, struct super *ret, struct buf 
 	return 0;
 }
 
-int super_look(struct store *s, struct super *ret, struct buf *ret_raw)
+int super_look(struct store *s, bool for_writing, struct super *ret, struct buf *ret_raw)
 {
-	int err = super_read(s, true, ret, ret_raw);
+	int err = super_read(s, for_writing, ret, ret_raw);
 
 	/* Found, and in a state that others refuse. */
 	return err == -L3_NOT_LEVELS3 && ret->kind == SUPER_KIND_FS &&

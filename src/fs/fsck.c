@@ -158,7 +158,7 @@ static int open_bare(struct fsck *f, bool read_only, struct fs **ret, struct buf
 	fs->checking = true;
 	err = fs_open_stores(fs, f->url);
 	if (err >= 0)
-		err = super_look(fs->store, &fs->super, super_bytes);
+		err = super_look(fs->store, !read_only, &fs->super, super_bytes);
 	if (err >= 0 && fs->super.kind != SUPER_KIND_FS)
 		err = err_note(-L3_NOT_LEVELS3,
 			       "%s holds a plain LevelDB database, not a filesystem", f->url);

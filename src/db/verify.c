@@ -21,6 +21,7 @@
 #define VERIFY_TRIES 5
 #define VERIFY_THREADS 4
 #define READ_BYTES (4 * MIB)
+#define READ_TRIES 3
 #define TEXT_MAX 640
 
 struct found {
@@ -402,7 +403,7 @@ struct reading {
 };
 
 /* Windows [*next, …) of one request. */
-static int read_windows(struct verify *v, const struct table *t, size_t *next)
+static int try_windows(struct verify *v, const struct table *t, size_t *next)
 {
 	struct buf b CLEANUP(buf_release) = BUF_INIT;
 	uint64_t start, len, from, end;
@@ -423,6 +424,16 @@ static int read_windows(struct verify *v, const struct table *t, size_t *next)
 				       (unsigned long long)start,
 				       (unsigned long long)(start + len));
 	}
+	return err;
+}
+
+/* What comes damaged once may have become so on its way. */
+static int read_windows(struct verify *v, const struct table *t, size_t *next)
+{
+	int err = -L3_CORRUPT;
+
+	for (int i = 0; i < READ_TRIES && err == -L3_CORRUPT; i++)
+		err = try_windows(v, t, next);
 	return err;
 }
 

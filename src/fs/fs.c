@@ -363,6 +363,7 @@ void fs_close_database(struct fs *fs)
 		HASH_DEL(fs->segs, s);
 		free(s);
 	}
+	fs->dirty_segs = NULL;
 	fs->db = NULL;
 	fs->data = NULL;
 	fs->workers = NULL;

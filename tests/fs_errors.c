@@ -185,6 +185,7 @@ START_TEST(damage_in_what_the_writing_rests_on_ends_it_and_leaves_the_reading)
 	close_handles(&h);
 	ck_assert_int_lt(fs_close(fs, NULL, NULL), 0);
 	fs = NULL;
+	mend_store(URL);
 	end_fs(URL);
 }
 END_TEST

@@ -97,6 +97,19 @@ static inline void check_store(const char *url)
 	ck_assert_uint_eq(result.found, 0);
 }
 
+/* After damage that was done on purpose: fsck finds it, and repairs all of it. */
+static inline void mend_store(const char *url)
+{
+	struct fs_check_options options = { .data = true };
+	struct fs_config plain = config;
+	struct fs_fsck_result result;
+
+	plain.store_override = NULL;
+	must(fs_fsck(url, &plain, &options, true, &result), "repair of the store");
+	ck_assert_uint_gt(result.found, 0);
+	ck_assert_uint_eq(result.left, 0);
+}
+
 /* Whatever a test has done, it leaves a sound filesystem. */
 static inline void end_fs(const char *url)
 {

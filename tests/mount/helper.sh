@@ -4,6 +4,7 @@
 # other runs of this test are not in the way.
 [ -n "${LEVELS3_TEST_INSIDE:-}" ] || LEVELS3_TEST_INSIDE=1 exec unshare -m bash "$0"
 . "$HERE/lib.sh"
+forget_other_mounts
 
 # As `make install` does it.
 sbin=$(realpath /sbin)

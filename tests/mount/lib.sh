@@ -57,6 +57,14 @@ kill_fs() {
 	! mountpoint -q "$MNT" || fail "dead mount could not be removed"
 }
 
+# In a new mount namespace: forgets the mounts of other tests, which could not be unmounted as long as this one has copies.
+forget_other_mounts() {
+	local type dir
+	while read -r _ dir type _; do
+		[ "$type" != fuse.levels3fs ] || [ "$dir" = "$MNT" ] || umount -l "$dir"
+	done </proc/mounts
+}
+
 # start_witness: from now on somebody in the mount notes elsewhere what fsync has acknowledged (witness.py).
 # check_witness: after kill_fs and mounting again, all of that is there.
 # start_witness steady: it may not meet any error; stop_witness ends it, then check_witness.

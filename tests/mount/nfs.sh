@@ -21,6 +21,9 @@ EXPORT { Export_Id = 1; Path = $MNT; Pseudo = /fs; Filesystem_Id = 1.1; FSAL { N
 CONF
 # With a /run of its own, too. What is in there ends together.
 cat >"$WORK/server.sh" <<'SH'
+. "$HERE/lib.sh"
+trap - EXIT
+forget_other_mounts
 mount -t tmpfs none /run && mkdir /run/ganesha || exit 1
 rpcbind -w -f &
 ganesha.nfsd -F -f "$WORK/ganesha.conf" -L "$WORK/ganesha.log" -p "$WORK/ganesha.pid" -N NIV_EVENT &

@@ -2,7 +2,10 @@
 # stress-ng's filesystem stressors with --verify, several at a time on one mount: none finds fault, and none is
 # turned away that ext4 serves; a tree that lies beside is untouched.
 # LEVELS3_TEST_SECONDS=N   how long each group runs (default 1)
+# In a mount namespace of its own: some stressors watch and touch all mounts that they see.
+[ -n "${LEVELS3_TEST_INSIDE:-}" ] || LEVELS3_TEST_INSIDE=1 exec unshare -m bash "$0"
 . "$HERE/lib.sh"
+forget_other_mounts
 
 seconds=${LEVELS3_TEST_SECONDS:-1}
 together=8

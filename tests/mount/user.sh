@@ -31,6 +31,7 @@ $AS "$PROGRAM" umount "$MNT" || fail "umount as an ordinary user"
 # and stays root. In a mount namespace with a fuse.conf of its own.
 cat >"$WORK/others.sh" <<'SH'
 . "$HERE/lib.sh"
+forget_other_mounts
 mount --bind "$WORK/fuse.conf" /etc/fuse.conf || fail "no fuse.conf of its own"
 $AS "$PROGRAM" mount "$URL" "$MNT" -o "$(store_opts),allow_other" || fail "mount with allow_other"
 other="setpriv --reuid=54321 --regid=54321 --clear-groups"

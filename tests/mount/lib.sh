@@ -59,10 +59,11 @@ kill_fs() {
 
 # In a new mount namespace: forgets the mounts of other tests, which could not be unmounted as long as this one has copies.
 forget_other_mounts() {
-	local type dir
+	local mounts type dir
+	mounts=$(cat /proc/mounts) # first all of it: the list moves up below one who reads it and unmounts
 	while read -r _ dir type _; do
 		[ "$type" != fuse.levels3fs ] || [ "$dir" = "$MNT" ] || umount -l "$dir"
-	done </proc/mounts
+	done <<<"$mounts"
 }
 
 # start_witness: from now on somebody in the mount notes elsewhere what fsync has acknowledged (witness.py).

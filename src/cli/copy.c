@@ -393,18 +393,7 @@ static int copy(struct cli_url *u)
 
 int cli_cp(int argc, char **argv)
 {
-	static const struct option longs[] = { { "options", required_argument, NULL, 'o' },
-					       { "help", no_argument, NULL, 'h' },
-					       { NULL, 0, NULL, 0 } };
-	struct cli_url u;
-	int code;
+	static const struct cli_url_verb verb = { "", false, cli_cp_help, copy };
 
-	cli_url_init(&u, EXIT_FAILED);
-	code = cli_url_parse(&u, argc, argv, "o:h", longs);
-	if (code == 0 && u.help)
-		cli_cp_help(stdout);
-	else if (code == 0)
-		code = copy(&u);
-	cli_url_release(&u);
-	return code;
+	return cli_url_run(argc, argv, &verb);
 }

@@ -7,13 +7,10 @@
  */
 #include "cli/internal.h"
 
-#include "db/db.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define RETRIES 10
 #define AT_ONCE 1000 /* keys of one request */
 #define LEASE_KEY "lease"
 
@@ -33,8 +30,7 @@ void cli_destroy_help(FILE *out)
 }
 
 struct destroyer {
-	struct store *base, *store;
-	struct super super;
+	struct cli_store s;
 	struct store_list all;
 	const char **keys; /* of ours, but for "lease" and "super" */
 	size_t count;
@@ -46,8 +42,7 @@ static void release(struct destroyer *d)
 {
 	free(d->keys);
 	store_list_release(&d->all);
-	store_unref(d->store);
-	store_unref(d->base);
+	cli_store_close(&d->s);
 }
 
 static bool is_ours(const char *key)
@@ -63,18 +58,10 @@ static bool is_ours(const char *key)
 
 static int look(const struct cli_url *u, struct destroyer *d)
 {
-	struct store_retry_config retry = { .attempts = RETRIES,
-					    .base_delay_ms = 100,
-					    .max_delay_ms = 5000,
-					    .clock = &clock_system };
-	int err = store_open(u->url, &u->config.store, &d->base);
+	int err = cli_store_open(u, true, &d->s);
 
 	if (err >= 0)
-		err = store_wrap_retry(d->base, &retry, &d->store);
-	if (err >= 0)
-		err = super_look(d->store, true, &d->super, NULL);
-	if (err >= 0)
-		err = store_list_all(d->store, "", NULL, &d->all);
+		err = store_list_all(d->s.store, "", NULL, &d->all);
 	if (err < 0)
 		return err;
 	d->keys = calloc(d->all.count + 1, sizeof(*d->keys));
@@ -95,7 +82,7 @@ static int remove_all(struct destroyer *d, struct lease *lease)
 		int err = lease_wait(lease);
 
 		if (err >= 0)
-			err = store_remove_many(d->store, d->keys + done,
+			err = store_remove_many(d->s.store, d->keys + done,
 						min_u64(AT_ONCE, d->count - done));
 		if (err < 0)
 			return err;
@@ -115,26 +102,18 @@ static int destroy_leased(struct destroyer *d, struct lease *lease)
 	if (err >= 0)
 		err = released;
 	if (err >= 0)
-		err = store_remove(d->store, LEASE_KEY);
-	return err < 0 ? err : store_remove(d->store, SUPER_KEY);
+		err = store_remove(d->s.store, LEASE_KEY);
+	return err < 0 ? err : store_remove(d->s.store, SUPER_KEY);
 }
 
 static int destroy(const struct cli_url *u, struct destroyer *d)
 {
-	struct lease_config config = {
-		.store = d->store,
-		.fs = d->super.uuid,
-		.mountpoint = "(destroy)",
-		.duration_ms = u->config.lease_ms,
-		.renew_ms = u->config.renew_ms,
-		.wait_ms = u->config.lease_wait_ms,
-		.time_only = u->config.lease_only,
-		.clock = &clock_system,
-		.notifier = u->config.notifier,
-	};
+	struct lease_config config;
 	struct lease *lease;
-	int err = lease_acquire(&config, &lease, NULL);
+	int err;
 
+	cli_store_lease(&d->s, u, "(destroy)", &config);
+	err = lease_acquire(&config, &lease, NULL);
 	if (err < 0)
 		return err;
 	err = destroy_leased(d, lease);
@@ -142,9 +121,9 @@ static int destroy(const struct cli_url *u, struct destroyer *d)
 	return err;
 }
 
-static int run(const struct cli_url *u)
+static int run(struct cli_url *u)
 {
-	struct destroyer d = { .base = NULL };
+	struct destroyer d = { .count = 0 };
 	char size[SIZE_STR_LEN];
 	int err = look(u, &d), code = 0;
 
@@ -166,21 +145,7 @@ static int run(const struct cli_url *u)
 
 int cli_destroy(int argc, char **argv)
 {
-	static const struct option longs[] = { { "options", required_argument, NULL, 'o' },
-					       { "yes", no_argument, NULL, 'y' },
-					       { "help", no_argument, NULL, 'h' },
-					       { NULL, 0, NULL, 0 } };
-	struct cli_url u;
-	int code;
+	static const struct cli_url_verb verb = { "y", true, cli_destroy_help, run };
 
-	cli_url_init(&u, EXIT_FAILED);
-	code = cli_url_parse(&u, argc, argv, "o:hy", longs);
-	if (code == 0 && u.help)
-		cli_destroy_help(stdout);
-	else if (code == 0 && u.rest_count > 0)
-		code = cli_say(EXIT_FAILED, "destroy takes one URL, not \"%s\" as well", u.rest[0]);
-	else if (code == 0)
-		code = run(&u);
-	cli_url_release(&u);
-	return code;
+	return cli_url_run(argc, argv, &verb);
 }

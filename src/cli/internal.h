@@ -22,6 +22,7 @@
 #define LEVELS3_CLI_INTERNAL_H
 
 #include "cli/cli.h"
+#include "db/db.h"
 #include "fs/fs.h"
 #include "util/ctl.h"
 
@@ -93,8 +94,27 @@ void cli_url_release(struct cli_url *u);
 /* -o, -h and flags by their letters. 0, or the exit code after having said why. */
 int cli_url_parse(struct cli_url *u, int argc, char **argv, const char *shorts,
 		  const struct option *longs);
+/* A whole verb whose options are no more than these. */
+struct cli_url_verb {
+	const char *flags; /* letters of those it takes: j --json, y --yes, R --recursive, l */
+	bool url_only;	   /* nothing may come after the URL */
+	void (*help)(FILE *out);
+	int (*run)(struct cli_url *u);
+};
+int cli_url_run(int argc, char **argv, const struct cli_url_verb *v);
 /* Read-only, whoever has it mounted. 0, or `code` after having said why. */
 int cli_url_open(struct cli_url *u, int code, struct fs **ret);
+
+/* The store below a filesystem, for verbs that look at it or end it. */
+struct cli_store { /* begins as zeros; closed in any case */
+	struct store *base, *store;
+	struct super super;
+};
+int cli_store_open(const struct cli_url *u, bool for_writing, struct cli_store *ret);
+void cli_store_close(struct cli_store *s);
+/* How to take its lease; `who` is what others are told, "(verb)". */
+void cli_store_lease(const struct cli_store *s, const struct cli_url *u, const char *who,
+		     struct lease_config *ret);
 
 /* ---- path.c ---- */
 

@@ -2,14 +2,11 @@
 /* lease: who has a filesystem, and taking it from one that is known to be dead. */
 #include "cli/internal.h"
 
-#include "db/db.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define RETRIES 5
 #define NS_PER_S 1000000000
 
 void cli_lease_help(FILE *out)
@@ -32,32 +29,17 @@ void cli_lease_help(FILE *out)
 }
 
 struct opened {
-	struct store *base, *store;
-	struct super super;
+	struct cli_store s;
 	bool has_holder;
 	struct lease_holder holder;
 };
 
-static void opened_release(struct opened *o)
+static int look(const struct cli_url *u, bool for_writing, struct opened *ret)
 {
-	store_unref(o->store);
-	store_unref(o->base);
-}
-
-static int open_store(const struct cli_url *u, bool for_writing, struct opened *ret)
-{
-	struct store_retry_config retry = { .attempts = RETRIES,
-					    .base_delay_ms = 100,
-					    .max_delay_ms = 2000,
-					    .clock = &clock_system };
-	int err = store_open(u->url, &u->config.store, &ret->base);
+	int err = cli_store_open(u, for_writing, &ret->s);
 
 	if (err >= 0)
-		err = store_wrap_retry(ret->base, &retry, &ret->store);
-	if (err >= 0)
-		err = super_read(ret->store, for_writing, &ret->super, NULL);
-	if (err >= 0)
-		err = lease_read(ret->store, &ret->super.uuid, &ret->holder);
+		err = lease_read(ret->s.store, &ret->s.super.uuid, &ret->holder);
 	ret->has_holder = err >= 0;
 	return err == -ENOENT ? 0 : err;
 }
@@ -138,20 +120,13 @@ static int confirm(const struct cli_url *u, const struct opened *o)
 
 static int take_away(const struct cli_url *u, const struct opened *o)
 {
-	struct lease_config config = {
-		.store = o->store,
-		.fs = o->super.uuid,
-		.mountpoint = "(lease break)",
-		.duration_ms = u->config.lease_ms,
-		.renew_ms = u->config.renew_ms,
-		.force = true,
-		.time_only = u->config.lease_only,
-		.clock = &clock_system,
-		.notifier = u->config.notifier,
-	};
+	struct lease_config config;
 	struct lease *l;
-	int err = lease_acquire(&config, &l, NULL);
+	int err;
 
+	cli_store_lease(&o->s, u, "(lease break)", &config);
+	config.force = true;
+	err = lease_acquire(&config, &l, NULL);
 	if (err < 0)
 		return err;
 	err = lease_release(l);
@@ -180,7 +155,7 @@ static int break_it(const struct cli_url *u, const struct opened *o)
 
 static int run(struct cli_url *u)
 {
-	struct opened o = { .base = NULL };
+	struct opened o = { .has_holder = false };
 	bool breaks = strcmp(u->url, "break") == 0;
 	int err, code;
 
@@ -191,31 +166,18 @@ static int run(struct cli_url *u)
 		return cli_say(EXIT_FAILED, "lease %s needs one URL: levels3fs lease %s URL",
 			       u->url, u->url);
 	u->url = u->rest[0];
-	err = open_store(u, breaks, &o);
+	err = look(u, breaks, &o);
 	if (err < 0)
 		code = cli_say_error(EXIT_FAILED, err, u->url);
 	else
 		code = breaks ? break_it(u, &o) : show(u, &o);
-	opened_release(&o);
+	cli_store_close(&o.s);
 	return code;
 }
 
 int cli_lease(int argc, char **argv)
 {
-	static const struct option longs[] = { { "options", required_argument, NULL, 'o' },
-					       { "json", no_argument, NULL, 'j' },
-					       { "yes", no_argument, NULL, 'y' },
-					       { "help", no_argument, NULL, 'h' },
-					       { NULL, 0, NULL, 0 } };
-	struct cli_url u;
-	int code;
+	static const struct cli_url_verb verb = { "jy", false, cli_lease_help, run };
 
-	cli_url_init(&u, EXIT_FAILED);
-	code = cli_url_parse(&u, argc, argv, "o:hjy", longs);
-	if (code == 0 && u.help)
-		cli_lease_help(stdout);
-	else if (code == 0)
-		code = run(&u);
-	cli_url_release(&u);
-	return code;
+	return cli_url_run(argc, argv, &verb);
 }

@@ -170,21 +170,9 @@ static int list_paths(struct cli_url *u)
 
 int cli_ls(int argc, char **argv)
 {
-	static const struct option longs[] = { { "options", required_argument, NULL, 'o' },
-					       { "recursive", no_argument, NULL, 'R' },
-					       { "help", no_argument, NULL, 'h' },
-					       { NULL, 0, NULL, 0 } };
-	struct cli_url u;
-	int code;
+	static const struct cli_url_verb verb = { "lR", false, cli_ls_help, list_paths };
 
-	cli_url_init(&u, EXIT_FAILED);
-	code = cli_url_parse(&u, argc, argv, "o:hlR", longs);
-	if (code == 0 && u.help)
-		cli_ls_help(stdout);
-	else if (code == 0)
-		code = list_paths(&u);
-	cli_url_release(&u);
-	return code;
+	return cli_url_run(argc, argv, &verb);
 }
 
 /* ---- cat ---- */
@@ -250,18 +238,7 @@ static int cat_files(struct cli_url *u)
 
 int cli_cat(int argc, char **argv)
 {
-	static const struct option longs[] = { { "options", required_argument, NULL, 'o' },
-					       { "help", no_argument, NULL, 'h' },
-					       { NULL, 0, NULL, 0 } };
-	struct cli_url u;
-	int code;
+	static const struct cli_url_verb verb = { "", false, cli_cat_help, cat_files };
 
-	cli_url_init(&u, EXIT_FAILED);
-	code = cli_url_parse(&u, argc, argv, "o:h", longs);
-	if (code == 0 && u.help)
-		cli_cat_help(stdout);
-	else if (code == 0)
-		code = cat_files(&u);
-	cli_url_release(&u);
-	return code;
+	return cli_url_run(argc, argv, &verb);
 }

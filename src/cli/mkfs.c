@@ -14,7 +14,7 @@ void cli_mkfs_help(FILE *out)
 		    out);
 }
 
-static int format(const struct cli_url *u)
+static int format(struct cli_url *u)
 {
 	int err = fs_format(u->url, &u->config);
 	char what[600];
@@ -29,21 +29,7 @@ static int format(const struct cli_url *u)
 
 int cli_mkfs(int argc, char **argv)
 {
-	static const struct option longs[] = { { "options", required_argument, NULL, 'o' },
-					       { "help", no_argument, NULL, 'h' },
-					       { NULL, 0, NULL, 0 } };
-	struct cli_url u;
-	int code;
+	static const struct cli_url_verb verb = { "", true, cli_mkfs_help, format };
 
-	cli_url_init(&u, EXIT_FAILED);
-	code = cli_url_parse(&u, argc, argv, "o:h", longs);
-	if (code == 0 && u.help)
-		cli_mkfs_help(stdout);
-	else if (code == 0 && u.rest_count > 0)
-		code = cli_say(EXIT_FAILED,
-			       "mkfs needs one URL: levels3fs mkfs URL (options come after -o)");
-	else if (code == 0)
-		code = format(&u);
-	cli_url_release(&u);
-	return code;
+	return cli_url_run(argc, argv, &verb);
 }

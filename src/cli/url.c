@@ -5,6 +5,10 @@
 
 #include <string.h>
 
+#define RETRIES 10
+#define RETRY_DELAY_MS 100
+#define RETRY_MAX_DELAY_MS 5000
+
 static void on_notice(void *ctx, enum log_level level, const char *text)
 {
 	if (level <= LOG_L_WARN)
@@ -78,4 +82,79 @@ int cli_url_open(struct cli_url *u, int code, struct fs **ret)
 		return 0;
 	(void)snprintf(what, sizeof(what), "%.500s cannot be read", u->url);
 	return cli_say_error(code, err, what);
+}
+
+int cli_store_open(const struct cli_url *u, bool for_writing, struct cli_store *ret)
+{
+	struct store_retry_config retry = { .attempts = RETRIES,
+					    .base_delay_ms = RETRY_DELAY_MS,
+					    .max_delay_ms = RETRY_MAX_DELAY_MS,
+					    .clock = &clock_system };
+	int err = store_open(u->url, &u->config.store, &ret->base);
+
+	if (err >= 0)
+		err = store_wrap_retry(ret->base, &retry, &ret->store);
+	return err < 0 ? err : super_read(ret->store, for_writing, &ret->super, NULL);
+}
+
+void cli_store_close(struct cli_store *s)
+{
+	store_unref(s->store);
+	store_unref(s->base);
+}
+
+void cli_store_lease(const struct cli_store *s, const struct cli_url *u, const char *who,
+		     struct lease_config *ret)
+{
+	*ret = (struct lease_config){
+		.store = s->store,
+		.fs = s->super.uuid,
+		.mountpoint = who,
+		.duration_ms = u->config.lease_ms,
+		.renew_ms = u->config.renew_ms,
+		.wait_ms = u->config.lease_wait_ms,
+		.time_only = u->config.lease_only,
+		.clock = &clock_system,
+		.notifier = u->config.notifier,
+	};
+}
+
+static int parse_and_run(struct cli_url *u, int argc, char **argv, const struct cli_url_verb *v)
+{
+	static const struct option longs[] = {
+		{ "options", required_argument, NULL, 'o' }, { "help", no_argument, NULL, 'h' },
+		{ "json", no_argument, NULL, 'j' },	     { "yes", no_argument, NULL, 'y' },
+		{ "recursive", no_argument, NULL, 'R' },     { NULL, 0, NULL, 0 }
+	};
+	char shorts[16];
+	uint64_t known = 0;
+	int code;
+
+	for (const char *f = v->flags; *f; f++)
+		known |= cli_flag(*f);
+	(void)snprintf(shorts, sizeof(shorts), "o:h%s", v->flags);
+	code = cli_url_parse(u, argc, argv, shorts, longs);
+	if (code)
+		return code;
+	if (u->flags & ~known)
+		return cli_say(u->usage_code, "levels3fs %s --help says what it takes", argv[0]);
+	if (u->help) {
+		v->help(stdout);
+		return 0;
+	}
+	if (v->url_only && u->rest_count > 0)
+		return cli_say(u->usage_code, "%s takes one URL, not \"%s\" as well", argv[0],
+			       u->rest[0]);
+	return v->run(u);
+}
+
+int cli_url_run(int argc, char **argv, const struct cli_url_verb *v)
+{
+	struct cli_url u;
+	int code;
+
+	cli_url_init(&u, EXIT_FAILED);
+	code = parse_and_run(&u, argc, argv, v);
+	cli_url_release(&u);
+	return code;
 }

@@ -1,4 +1,5 @@
 # limit: 600
+# alone
 # An ordinary user mounts through fusermount3, with the same semantics, and nobody else gets in.
 . "$HERE/lib.sh"
 . "$HERE/posix_lib.sh"

@@ -16,10 +16,10 @@
 
 /*
  * A worker waits with its request, for the store or for memory, so there must be enough of them
- * that waiting ones do not keep others out. Idle ones end.
+ * that waiting ones do not keep others out. They come as they are needed, and stay: with many
+ * fsyncs that share commits they would end and begin with every one.
  */
 #define WORKERS_MAX 128
-#define WORKERS_IDLE WORKERS_MAX
 #define READAHEAD_KIB "1024"
 #define WAKE_EVERY_MS 50
 
@@ -171,7 +171,7 @@ static int run_loop(struct session *s)
 	if (!config)
 		return -ENOMEM;
 	fuse_loop_cfg_set_clone_fd(config, 1);
-	fuse_loop_cfg_set_idle_threads(config, WORKERS_IDLE);
+	fuse_loop_cfg_set_idle_threads(config, WORKERS_MAX);
 	fuse_loop_cfg_set_max_threads(config, WORKERS_MAX);
 	err = fuse_session_loop_mt(s->fuse, config);
 	fuse_loop_cfg_destroy(config);

@@ -2,14 +2,14 @@
 /*
  * fsck: the whole of it, on a filesystem that is not open here.
  *
- *	look            read-only: objects of the database (db_verify), keys (check.c), other
- *objects mend            under the lease: as long as the database has to be rescued, rescue it, and
- *make that durable; then rounds of check_run with changes, until one finds nothing look again what
- *is left
+ *	look		read-only: objects of the database (db_verify), keys (check.c), others
+ *	mend		under the lease: rescue the database as long as it has to be, and make
+ *			that durable; then rounds of check_run with changes until one makes none
+ *	look again	what is left
  *
  * While the database is being rescued, and until the rounds after that are through, `super` says
  * REPAIRING: files may have lost extents, which nobody should read as holes meanwhile. A repair
- *that finds this goes on as if it had rescued the database itself.
+ * that finds this goes on as if it had rescued the database itself.
  */
 #include "fs/check.h"
 

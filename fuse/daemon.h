@@ -4,11 +4,12 @@
  *
  *	OPENING   daemon_run: fs_open, mount
  *	MOUNTED   requests are served, until the kernel says that it is unmounted (umount,
- *fusermount3 -u), or a signal makes us unmount it ourselves CLOSING   fs_close stores the rest; the
- *control socket tells how far it is (the end)
+ *		  fusermount3 -u), or a signal makes us unmount it ourselves
+ *	CLOSING   fs_close stores the rest; the control socket tells how far it is
+ *	(the end)
  *
  * Signals: INT, TERM, HUP unmount. QUIT, or "abort" on the control socket, gives up what is not
- *stored. All signals go to one thread; no other ever sees one.
+ * stored. All signals go to one thread; no other ever sees one.
  */
 #ifndef LEVELS3_FUSE_DAEMON_H
 #define LEVELS3_FUSE_DAEMON_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * ops: the low-level FUSE operations. They translate between the kernel's protocol and src/fs and
- *decide nothing: permissions are the kernel's (default_permissions), everything else is the
- *filesystem's.
+ * decide nothing: permissions are the kernel's (default_permissions), everything else is the
+ * filesystem's.
  *
  *	ops.c       what we ask of the kernel, the table, replies
  *	ops_name.c  lookup, making, linking, renaming, removing

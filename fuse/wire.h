@@ -3,8 +3,8 @@
  * wire: what the kernel says and older releases of libfuse do not pass on.
  *
  * A hook reads each request before libfuse does, in the thread that will serve it, and keeps what
- *the operation cannot learn otherwise. Two requests that libfuse does not know become others that
- *it does, with a note of what they were:
+ * the operation cannot learn otherwise. Two requests that libfuse does not know become others that
+ * it does, with a note of what they were:
  *
  *	FUSE_TMPFILE → FUSE_CREATE   op_create makes a file without a name
  *	FUSE_STATX   → FUSE_GETATTR  op_getattr answers with the time of birth as well
@@ -12,8 +12,8 @@
  * And our answer to FUSE_INIT also takes on
  *
  *	FUSE_HANDLE_KILLPRIV_V2      each write says whether it takes set-user-ID away, and the
- *kernel stops asking for security.capability before every one of them FUSE_SETXATTR_EXT setting an
- *ACL says whether it takes set-group-ID away
+ *				     kernel stops asking for security.capability before every one
+ *	FUSE_SETXATTR_EXT	     setting an ACL says whether it takes set-group-ID away
  *
  * libfuse can be hooked from 3.14 on. Without it the operations do with what they are told.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What the tests of the cache room share: objects whose bytes tell their place, every request
- *counted, faults on demand, a folder that is measured as du(1) does.
+ * counted, faults on demand, a folder that is measured as du(1) does.
  *
  *	cache ── counts (trace) ── faults ── mem:
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What the tests of the lease room share: a memory store with faults on demand, a clock that only
- *moves when told, and lease objects written by holders that do not exist.
+ * moves when told, and lease objects written by holders that do not exist.
  *
  *	lease ── faults ── mem:
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * For the programs that ask a mounted filesystem what a local one would answer. They know nothing
- *of levels3fs: run on ext4 or tmpfs they pass as well, which shows that they ask the right thing.
+ * of levels3fs: run on ext4 or tmpfs they pass as well, which shows that they ask the right thing.
  *
  *	LEVELS3_TEST_DIR=/mnt tests/posix_files          (as root: tests of other users' rights)
  *

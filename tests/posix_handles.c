@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * File handles, as an NFS server uses them: open_by_handle_at(2). They stay right when the
- *filesystem has been unmounted between:
+ * filesystem has been unmounted between:
  *
  *	CK_RUN_CASE=save posix_handles; (unmount, mount); CK_RUN_CASE=use posix_handles
  */

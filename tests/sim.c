@@ -5,7 +5,7 @@
  *	sim [--runs N] [--seed N] [--steps N] [--defect NAME] [--verbose]
  *
  * Without --seed: runs with seeds 1 to N (LEVELS3_SIM_RUNS, else RUNS). With it: that one. A
- *failure is run again with fewer steps until it is as short as it gets, and then told in full.
+ * failure is run again with fewer steps until it is as short as it gets, and then told in full.
  */
 #include "sim.h"
 

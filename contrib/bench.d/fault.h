@@ -4,11 +4,12 @@
  *
  * Commands, one line on a connection of its own to the control socket, answered by one line:
  *
- *	FAULT PERCENT KIND[,KIND...] [MS]   from now on so many of these requests, as http_kind
- *names them ("any": all), meet the fault; an earlier rule for a request goes before a later one cut
- *the line is cut: what is connected is reset, nobody gets through heal no fault any more; what hung
- *is closed hits                                {"drop": 3, ...}: how many requests met each fault
- *so far
+ *	FAULT PERCENT KIND[,KIND...] [MS]
+ *		from now on so many of these requests, as http_kind names them ("any": all), meet
+ *		the fault; an earlier rule for a request goes before a later one
+ *	cut	the line is cut: what is connected is reset, nobody gets through
+ *	heal	no fault any more; what hung is closed
+ *	hits	{"drop": 3, ...}: how many requests met each fault so far
  *
  * Faults:
  *	drop      closed instead of passing the request on

@@ -5,9 +5,9 @@
  *	files PHASE DIR COUNT [SIZE [LIMIT_S]]
  *
  * PHASE is create (folders too; writes SIZE bytes), stat, list (each folder, every entry's
- *attributes), read (open, read, close), rename (within the folder), unlink (files after rename,
- *then folders). Ends after COUNT files or LIMIT_S seconds, and prints as JSON how many it did in
- *which time. The phases after create get its count.
+ * attributes), read (open, read, close), rename (within the folder), unlink (files after rename,
+ * then folders). Ends after COUNT files or LIMIT_S seconds, and prints as JSON how many it did in
+ * which time. The phases after create get its count.
  */
 #include <dirent.h>
 #include <errno.h>

@@ -5,8 +5,8 @@
  *	noopfs DIR SIZE
  *
  * Answers everything as fast as it can be answered, with the settings that levels3fs asks of the
- *kernel. It knows which of the names in names.h exist (one byte each) and nothing else: every file
- *has SIZE zeros, writes are dropped. One more file, "stream", takes and gives any number of bytes.
+ * kernel. It knows which of the names in names.h exist (one byte each) and nothing else: every file
+ * has SIZE zeros, writes are dropped. One more file, "stream", takes and gives any number of bytes.
  */
 #define FUSE_USE_VERSION 312
 #include <errno.h>

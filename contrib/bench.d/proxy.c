@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A TCP proxy between an S3 client and a server on loopback: counts requests by kind, delays what
- *passes as a long line would, and does what bad lines and bad servers do when it is told to.
+ * passes as a long line would, and does what bad lines and bad servers do when it is told to.
  *
  *	proxy SERVER_PORT DELAY_MS COUNTS_SOCKET [CONTROL_SOCKET]
  *
  * Prints the port it listens on. DELAY_MS is a whole round trip: half of it for each direction, one
- *more for connecting. Bandwidth is not limited. Bytes pass unchanged, so signatures stay right. Who
- *connects to the Unix socket COUNTS_SOCKET is given the counts so far as one JSON object. fault.h
- *lists the commands that the Unix socket CONTROL_SOCKET takes. It need not find the server there:
- *who connects meanwhile is sent away.
+ * more for connecting. Bandwidth is not limited. Bytes pass unchanged, so signatures stay right. Who
+ * connects to the Unix socket COUNTS_SOCKET is given the counts so far as one JSON object. fault.h
+ * lists the commands that the Unix socket CONTROL_SOCKET takes. It need not find the server there:
+ * who connects meanwhile is sent away.
  */
 #include <arpa/inet.h>
 #include <errno.h>

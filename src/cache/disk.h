@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The disk tier's table of objects, for disk.c (what to do with their bytes) and objects.c (their
- *life).
+ * life).
  *
  * An object is a data file, sparse, with pieces at their own offsets, and an index. Both are opened
- *for each operation: no descriptor is kept, and a file removed by anybody is simply found missing.
+ * for each operation: no descriptor is kept, and a file removed by anybody is simply found missing.
  *
  *	unknown ── scan or first write ──► in the table ── load ──► loaded ── evicted, damaged,
  *	   ▲                                                          │        forgotten: dead
@@ -13,7 +13,7 @@
  * 1. busy: one thread at a time writes, loads or removes an object's files, with the lock dropped.
  * 2. A dead object stays in the table until its files are gone, so nobody makes new ones meanwhile.
  * 3. used_bytes counts the blocks of all files in the table; with reserved_bytes, what writes under
- *way may add, it never exceeds limit_bytes.
+ * way may add, it never exceeds limit_bytes.
  */
 #ifndef LEVELS3_CACHE_DISK_H
 #define LEVELS3_CACHE_DISK_H

@@ -12,8 +12,8 @@
  *	24 8  XXH3-64 of the record's first 24 bytes
  *
  * A later record replaces earlier ones that it overlaps. Nothing is synced: a record that reached
- *the disk before its piece shows by the piece's checksum. A damaged record is left out; a damaged
- *head, or a tail that is no whole record, makes the file worthless.
+ * the disk before its piece shows by the piece's checksum. A damaged record is left out; a damaged
+ * head, or a tail that is no whole record, makes the file worthless.
  */
 #include "cache/internal.h"
 

@@ -27,10 +27,10 @@
  *	      40  "L3SEGEND"
  *
  * Codec 2 is for what does not compress and is more than a block: each 4096 raw bytes, and the
- *rest, are followed by a u64: their XXH3-64, seeded with the segment's id XOR (the block's offset
- *in this object times 0x9e3779b97f4a7c15, modulo 2^64). So a part of the extent can be fetched and
- *checked alone, and a block that belongs elsewhere is wrong. The extent's checksum is that of these
- *sums, one after another.
+ * rest, are followed by a u64: their XXH3-64, seeded with the segment's id XOR (the block's offset
+ * in this object times 0x9e3779b97f4a7c15, modulo 2^64). So a part of the extent can be fetched and
+ * checked alone, and a block that belongs elsewhere is wrong. The extent's checksum is that of these
+ * sums, one after another.
  *
  * The parts that commit slots carry are stretches of the same object from offset 0 on (head and
  * extents, never index or footer). A segment rebuilt from such parts after a crash lists in its

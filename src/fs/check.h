@@ -14,9 +14,9 @@
  *	mend_bytes.c   ranges that are lost, and what segments' indexes still know
  *
  * Looking and mending are one walk (struct check; c->mend says which): where a problem is told,
- *what is to be done about it is said as well, and done if this is a repair. One round mends what it
- *can see by itself; what follows from that (counts, mostly) is seen by the next. Rounds go on until
- *one changes nothing.
+ * what is to be done about it is said as well, and done if this is a repair. One round mends what it
+ * can see by itself; what follows from that (counts, mostly) is seen by the next. Rounds go on until
+ * one changes nothing.
  */
 #ifndef LEVELS3_FS_CHECK_H
 #define LEVELS3_FS_CHECK_H

@@ -8,14 +8,14 @@
  *	    └────────────────── enter_dirty (small, forced) ────────────────────────────┘
  *
  * 1. Sets of one inode enter in the order of their freezing; the dirty set enters directly only
- *when no frozen one is left.
+ *    when no frozen one is left.
  * 2. A frozen set's bytes do not change. They are read without the lock by the one thread that made
  *    the set PACKING; the chunks are freed under the lock.
  * 3. What is packed is pending (pending.c) until it is entered or dropped.
  * 4. The record written with a set has the size and times of its freeze, those of the newest set
- *the present ones.
+ *    the present ones.
  * 5. No network: entering bytes that are not durable yet makes the next cut wait (data_require),
- *not us.
+ *    not us.
  */
 #include "fs/bytes.h"
 

@@ -3,18 +3,18 @@
  * limit: size_limit and inode_limit, to the byte.
  *
  * What counts is what df shows: bytes allocated by extents (totals.used_bytes), and bytes that
- *writes have been promised (fs->reserved). A write is refused when it comes or not at all, so each
- *inode reserves the most by which its unsaved bytes can grow it:
+ * writes have been promised (fs->reserved). A write is refused when it comes or not at all, so each
+ * inode reserves the most by which its unsaved bytes can grow it:
  *
  *	the unsaved bytes, but not more than size - alloc_bytes unless something may be allocated
- *beyond the size
+ *	beyond the size
  *
  * which is exact for files without holes and generous for writes over data in sparse ones. Where
- *generosity would refuse a write, everything is entered first and the write is measured against the
- *map: a refusal is exact, too. Before one, the reaper finishes what has been deleted.
+ * generosity would refuse a write, everything is entered first and the write is measured against the
+ * map: a refusal is exact, too. Before one, the reaper finishes what has been deleted.
  *
  * Transactions that allocate without having reserved (fallocate, shared extents, new inodes) are
- *held against the limits in txn_commit.
+ * held against the limits in txn_commit.
  */
 #include "fs/bytes.h"
 

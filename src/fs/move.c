@@ -2,12 +2,14 @@
 /*
  * move: carries live bytes from old segments to new ones, for the cleaner.
  *
- *	mover_add   who refers to the segment (gather.c); several segments come together
- *	plan        the stretches of stored bytes that are referred to: pieces. Each is carried
- *once, however many share it; its home is one of those references, and what the new index will say
- *	carry       in order of homes: read, join neighbours, append to the stream segment; wait
- *until that is durable enter       per inode, locked, in one batch: only what still refers to the
- *old place. Where the new index says something else, with an R record
+ *	mover_add	who refers to the segment (gather.c); several segments come together
+ *	plan		the stretches of stored bytes that are referred to: pieces. Each is carried
+ *			once, however many share it; its home is one of those references, and what
+ *			the new index will say
+ *	carry		in order of homes: read, join neighbours, append to the stream segment; wait
+ *			until that is durable
+ *	enter		per inode, locked, in one batch: only what still refers to the old place.
+ *			Where the new index says something else, with an R record
  *
  * Writers go on meanwhile: what they overwrite between gathering and entering is not entered, and a
  * copy that nobody refers to counts as dead. The map says the same bytes before and after, so no

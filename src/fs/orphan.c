@@ -3,17 +3,17 @@
  * orphan: what is unlinked but still in use, and what waits to be dropped in the background.
  *
  * An inode that loses its last name gets an O record in the same batch. It goes when nobody has it
- *open and the kernel has forgotten it (or there is no kernel: fs_reap_without_forget). A file whose
- *end was cut off may have an O record too, for the extents beyond the cut. At mount every O record
- *found is work left by the mount before.
+ * open and the kernel has forgotten it (or there is no kernel: fs_reap_without_forget). A file whose
+ * end was cut off may have an O record too, for the extents beyond the cut. At mount every O record
+ * found is work left by the mount before.
  *
  *	names:    link count 0 ── orphan_note ──► WAITING ── orphan_consider ──► QUEUED ──► reaped
  *	trims:    file_truncate ── orphan_queue_trim ──► QUEUED ──► trimmed
  *
  * The table of orphans holds numbers only: fs_forget, which the kernel calls for every inode it
- *drops, costs one look there. One thread, the reaper, does the work (reap.c). If the database or
- *the store gives it trouble it leaves things for a while; what is never done by this mount the next
- *one finds.
+ * drops, costs one look there. One thread, the reaper, does the work (reap.c). If the database or
+ * the store gives it trouble it leaves things for a while; what is never done by this mount the next
+ * one finds.
  */
 #include "fs/names.h"
 

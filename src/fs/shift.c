@@ -4,22 +4,23 @@
  * in the file; their bytes stay where they are stored.
  *
  * A batch moves some thousand extents. Where that is not all, the first batch, which has the new
- *size and times already, leaves a record of how far it went (T) and a flag in the inode, and later
- *ones carry that on: from then on the operation has happened, whatever crash comes, and only has to
- *be carried out. So the map must not be looked at before: who needs it carries the shift on to its
- *end first (shift_finish), be it right after the call, or at the first access after a crash. There
- *is nothing unsaved in the inode meanwhile, as writers are such, too. The inode is locked for one
+ * size and times already, leaves a record of how far it went (T) and a flag in the inode, and later
+ * ones carry that on: from then on the operation has happened, whatever crash comes, and only has to
+ * be carried out. So the map must not be looked at before: who needs it carries the shift on to its
+ * end first (shift_finish), be it right after the call, or at the first access after a crash. There
+ * is nothing unsaved in the inode meanwhile, as writers are such, too. The inode is locked for one
  * batch at a time.
  *
  * Upwards (insert) the last extents go first, downwards (collapse) the first, so that none meets
- *one that has not moved yet. With at, from, len of the record, in places of the map:
+ * one that has not moved yet. With at, from, len of the record, in places of the map:
  *
- *	collapse   [0, at - len) is as it will be, [at, …) is still to go down by len; at the
- *beginning at is from + len, and what is left of [from, at) is on its way out insert     [0, from)
- *and [at + len, …) are as they will be, [from, at) is still to go up by len
+ *	collapse	[0, at - len) is as it will be, [at, …) is still to go down by len; at the
+ *			beginning at is from + len; what is left of [from, at) is on its way out
+ *	insert		[0, from) and [at + len, …) are as they will be, [from, at) is still to go
+ *			up by len
  *
  * A read-only mount cannot carry it on. It sees the map through these rules (shift_place,
- *shift_see).
+ * shift_see).
  */
 #include "fs/bytes.h"
 

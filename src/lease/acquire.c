@@ -7,8 +7,8 @@
  *	 └──────────────── somebody was faster, answer lost ──────────────────┘
  *
  * "Unchanged for its duration" is measured here, from when the object was first seen as it is. The
- *take is by if-match with the etag seen, so a holder that renewed in the last moment, or while this
- *machine slept, is not robbed.
+ * take is by if-match with the etag seen, so a holder that renewed in the last moment, or while this
+ * machine slept, is not robbed.
  */
 #include "lease/internal.h"
 

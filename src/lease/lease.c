@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A lease that is held: writing it again before it runs out, noticing that it is lost, giving it
- *back.
+ * back.
  *
  *	           lease_put ok                       another holder seen, lease_mark_lost
  *	 valid ◄──────────────────── overdue ──┐   ┌────────────────► lost (for good)

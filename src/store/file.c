@@ -4,22 +4,23 @@
  *
  *	URL/.tmp/<pid>-<n>   being written; linked or renamed into place when complete and synced
  *	URL/.lock            flock: exclusive around compare-and-swap, shared around plain writes
- *and deletes URL/<key>            the objects; a key's slashes are folders
+ *			     and deletes
+ *	URL/<key>            the objects; a key's slashes are folders
  *
  * 1. A file in place is never written again. A PUT writes a temporary file, syncs it, and links it
  *    (create-only: the kernel says EEXIST) or renames it into place: an object appears whole or not
- *at all.
+ *    at all.
  * 2. Nothing is answered before it is on disk: the folder is synced before success, and also before
  *    "exists" or "has changed", because who retries after a failed sync takes that for his success.
  *    Folders above it are synced once per handle, whoever made them.
  * 3. A swap compares and renames under the exclusive lock, which waits for every other process and
  *    thread; nothing that removes or replaces objects goes on meanwhile. Locks are never held
- *across a sync.
+ *    across a sync.
  * 4. No symbolic link below the folder is followed.
  *
  * ETags: XXH3-128 of the content for objects up to ETAG_HASH_MAX (whoever swaps swaps small
- *objects); for larger ones inode number, size and modification time, whose nanoseconds are drawn at
- *random, so that a reused inode number does not repeat an etag.
+ * objects); for larger ones inode number, size and modification time, whose nanoseconds are drawn at
+ * random, so that a reused inode number does not repeat an etag.
  */
 #include "store/file.h"
 #include "store/internal.h"

@@ -4,16 +4,16 @@
  * (fuse) and the command line (cli), which are equal ranks.
  *
  * The kernel's mount table says which device number a mount has; the daemon listens on an abstract
- *unix socket named after that number and its own pid. So finding it never touches the filesystem,
- *which may hang or be dead. Both sides check the other's uid: root and the mount's owner may talk.
+ * unix socket named after that number and its own pid. So finding it never touches the filesystem,
+ * which may hang or be dead. Both sides check the other's uid: root and the mount's owner may talk.
  *
  * Protocol: the client sends one line, the daemon answers in lines (CTL_LINE_MAX bytes at most).
  *
  *	mountpoint	"DIR", then closes
  *	serving		likewise, but says nothing once the mount is gone and the rest is being stored
  *	status		"n KEY NUMBER", "s KEY TEXT", "b KEY true|false" …, then closes
- *	watch		"mounted" or "closing", later "left BYTES" …, at the end "done 0" or "done
- *CODE TEXT"; closes when the process ends
+ *	watch		"mounted" or "closing", later "left BYTES" …, at the end "done 0" or
+ *			"done CODE TEXT"; closes when the process ends
  *	abort		like watch, but what is not stored is given up
  */
 #ifndef LEVELS3_UTIL_CTL_H

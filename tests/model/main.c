@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * fsmodel: random steps on our filesystem and on a native one side by side; every difference is a
- *failure, and is shrunk to a short list of steps.
+ * failure, and is shrunk to a short list of steps.
  *
- *	fsmodel --ours DIR --native DIR [--seed N] [--steps N] [--episode N] [--check N] [--remount
- *COMMAND]
- *		[--remount-every N] [--save FILE] [--shrink SECONDS] [--stats] [--verbose]
+ *	fsmodel --ours DIR --native DIR [--seed N] [--steps N] [--episode N] [--check N]
+ *		[--remount COMMAND] [--remount-every N] [--save FILE] [--shrink SECONDS] [--stats] [--verbose]
  *	fsmodel --ours DIR --native DIR --replay FILE [--remount COMMAND] [--shrink 0]
  *	fsmodel		tests itself: two native folders, a planted difference
  *

@@ -6,6 +6,8 @@ check_PROGRAMS += \
 	tests/fs_crash \
 	tests/fs_check \
 	tests/fs_mend \
+	tests/fs_mend_bytes \
+	tests/fs_mend_store \
 	tests/fs_reaper \
 	tests/fs_files \
 	tests/fs_reads \
@@ -31,12 +33,18 @@ nodist_EXTRA_tests_fs_random_SOURCES = dummy.cc
 tests_fs_crash_SOURCES = tests/fs_crash.c tests/fs_fixture.h tests/fs_model.h tests/model.h
 tests_fs_crash_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_crash_SOURCES = dummy.cc
-tests_fs_check_SOURCES = tests/fs_check.c tests/fs_fixture.h
+tests_fs_check_SOURCES = tests/fs_check.c tests/fs_damage.h tests/fs_fixture.h
 tests_fs_check_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_check_SOURCES = dummy.cc
-tests_fs_mend_SOURCES = tests/fs_mend.c tests/fs_fixture.h
+tests_fs_mend_SOURCES = tests/fs_mend.c tests/fs_mend.h tests/fs_damage.h tests/fs_fixture.h
 tests_fs_mend_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_mend_SOURCES = dummy.cc
+tests_fs_mend_bytes_SOURCES = tests/fs_mend_bytes.c tests/fs_mend.h tests/fs_damage.h tests/fs_fixture.h
+tests_fs_mend_bytes_LDADD = $(FS_LIBS) $(CHECK_LIBS)
+nodist_EXTRA_tests_fs_mend_bytes_SOURCES = dummy.cc
+tests_fs_mend_store_SOURCES = tests/fs_mend_store.c tests/fs_mend.h tests/fs_damage.h tests/fs_fixture.h
+tests_fs_mend_store_LDADD = $(FS_LIBS) $(CHECK_LIBS)
+nodist_EXTRA_tests_fs_mend_store_SOURCES = dummy.cc
 tests_fs_reaper_SOURCES = tests/fs_reaper.c tests/fs_fixture.h
 tests_fs_reaper_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_reaper_SOURCES = dummy.cc

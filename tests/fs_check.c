@@ -3,8 +3,7 @@
  * fsck finds what is wrong. Each test damages a sound filesystem in one way, behind the back of the
  * room or in the store, and fsck has to say so.
  */
-#include "fs/internal.h"
-#include "fs_fixture.h"
+#include "fs_damage.h"
 
 #define URL "mem:fs-check-tests"
 #define ROOT FS_ROOT_INO
@@ -45,41 +44,7 @@ static void teardown(void)
 	store_mem_drop(URL);
 }
 
-/* ---- damaging ---- */
-
-static void put_value(const struct key *k, const struct buf *value)
-{
-	char *msg = NULL;
-
-	leveldb_put(db_handle(fs->db), db_write_options(fs->db), (const char *)k->bytes, k->len,
-		    (const char *)value->data, value->len, &msg);
-	ck_assert_ptr_null(msg);
-}
-
-static void remove_key(const struct key *k)
-{
-	char *msg = NULL;
-
-	leveldb_delete(db_handle(fs->db), db_write_options(fs->db), (const char *)k->bytes, k->len,
-		       &msg);
-	ck_assert_ptr_null(msg);
-}
-
-static void edit_inode(uint64_t ino, void (*edit)(struct attr *a))
-{
-	struct buf value CLEANUP(buf_release) = BUF_INIT;
-	struct attr a;
-	struct key k;
-
-	key_inode(&k, ino);
-	must(db_value(fs, &k, &value), "inode");
-	must(inode_decode(value.data, value.len, ino, &a), "inode");
-	edit(&a);
-	buf_reset(&value);
-	inode_encode(&value, &a, a.size);
-	put_value(&k, &value);
-	buf_release(&a.target);
-}
+/* ---- looking ---- */
 
 struct said {
 	struct buf text;

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* fsck --repair: slots, checkpoints, fences, the lease, tables. */
+#include "fs_mend.h"
+
+static void more_slots(void)
+{
+	char name[16];
+
+	for (int n = 0; n < 6; n++) {
+		(void)snprintf(name, sizeof(name), "new%d", n);
+		make_file(ROOT, name);
+		must(fs_sync(fs), "sync");
+	}
+}
+
+static void crash_with_slots(void)
+{
+	more_slots();
+	fs_crash(fs);
+	fs = NULL;
+}
+
+static void lost_slot(void)
+{
+	char key[STORE_KEY_MAX];
+
+	object_at("chain/", 2, key);
+	remove_object(key);
+}
+
+static void bad_slot(void)
+{
+	char key[STORE_KEY_MAX];
+
+	object_at("chain/", 2, key);
+	change_object(key, flip_middle);
+}
+
+/* Of six commits the last three cannot be had. */
+static void first_half_is_there(void)
+{
+	all_is_there();
+	ck_assert_uint_ne(find(ROOT, "new0"), 0);
+	ck_assert_uint_ne(find(ROOT, "new2"), 0);
+	ck_assert_uint_eq(find(ROOT, "new3"), 0);
+	ck_assert_uint_eq(find(ROOT, "new5"), 0);
+	ck_assert(object_exists("aside/"));
+	make_file(ROOT, "after");
+	must(fs_sync(fs), "sync");
+}
+
+static void bad_checkpoint(void)
+{
+	char key[STORE_KEY_MAX];
+
+	object_at("checkpoint/", 0, key);
+	change_object(key, flip_middle);
+}
+
+static void all_new_is_there(void)
+{
+	all_is_there();
+	ck_assert_uint_ne(find(ROOT, "new0"), 0);
+	ck_assert_uint_ne(find(ROOT, "new5"), 0);
+}
+
+static void tables_then_close(void)
+{
+	into_tables();
+	must(fs_sync(fs), "sync");
+	close_fs();
+}
+
+static void flip_table(void)
+{
+	char key[STORE_KEY_MAX];
+
+	object_at("table/", 0, key);
+	change_object(key, flip_middle);
+}
+
+static void lose_tables(void)
+{
+	remove_all("table/");
+}
+
+/* Nothing but bytes of files is left: they are files by their numbers. */
+static void only_segments_are_left(void)
+{
+	ck_assert_uint_eq(in_lost_found(big), big);
+	big_is_whole(big);
+}
+
+static void lose_checkpoints(void)
+{
+	remove_all("checkpoint/");
+}
+
+static void lose_database(void)
+{
+	remove_all("checkpoint/");
+	remove_all("table/");
+	remove_all("chain/");
+}
+
+static void first_fence(char key[STORE_KEY_MAX])
+{
+	(void)snprintf(key, STORE_KEY_MAX, "chain/%020d", 1);
+}
+
+static void lost_fence(void)
+{
+	char key[STORE_KEY_MAX];
+
+	first_fence(key);
+	remove_object(key);
+}
+
+static void bad_fence(void)
+{
+	char key[STORE_KEY_MAX];
+
+	first_fence(key);
+	change_object(key, flip_middle);
+}
+
+static void bad_lease(void)
+{
+	change_object("lease", flip_middle);
+}
+
+static const struct damage damages[] = {
+	{ "slot missing", crash_with_slots, lost_slot, "slot-missing", first_half_is_there },
+	{ "slot with a flipped bit", crash_with_slots, bad_slot, "slot-damaged",
+	  first_half_is_there },
+	{ "newest checkpoint", more_slots, bad_checkpoint, "checkpoint-damaged", all_new_is_there },
+	{ "first slot of an epoch", more_slots, lost_fence, "fence-missing", all_new_is_there },
+	{ "first slot of an epoch with a flipped bit", more_slots, bad_fence, "fence-damaged",
+	  all_new_is_there },
+	{ "lease", nothing, bad_lease, "lease-damaged", all_is_there },
+	{ "table with a flipped bit", tables_then_close, flip_table, "table-damaged", NULL },
+	{ "tables missing", tables_then_close, lose_tables, "table-missing",
+	  only_segments_are_left },
+	{ "checkpoints missing", tables_then_close, lose_checkpoints, "slot-missing",
+	  all_is_there },
+	{ "database missing", tables_then_close, lose_database, "chain-empty",
+	  only_segments_are_left },
+};
+
+START_TEST(what_is_damaged_is_found_and_repaired)
+{
+	is_found_and_repaired(&damages[_i]);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("repair: chain and tables");
+	TCase *t = tcase_create("damages");
+
+	tcase_set_timeout(t, TEST_TIMEOUT_S);
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_loop_test(t, what_is_damaged_is_found_and_repaired, 0,
+			    (int)ARRAY_LEN(damages));
+	suite_add_tcase(s, t);
+	return run_suite(s);
+}

@@ -1,10 +1,16 @@
-check_PROGRAMS += tests/db_env tests/db_chain tests/db_crash tests/db_super tests/db_gc tests/db_format
+check_PROGRAMS += tests/db_env tests/db_chain tests/db_writers tests/db_deletion tests/db_crash tests/db_super tests/db_gc tests/db_format
 tests_db_env_SOURCES = tests/db_env.c tests/db_fixture.h
 tests_db_env_LDADD = $(DB_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_db_env_SOURCES = dummy.cc
 tests_db_chain_SOURCES = tests/db_chain.c tests/db_fixture.h
 tests_db_chain_LDADD = $(DB_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_db_chain_SOURCES = dummy.cc
+tests_db_deletion_SOURCES = tests/db_deletion.c tests/db_fixture.h
+tests_db_deletion_LDADD = $(DB_LIBS) $(CHECK_LIBS)
+nodist_EXTRA_tests_db_deletion_SOURCES = dummy.cc
+tests_db_writers_SOURCES = tests/db_writers.c tests/db_fixture.h
+tests_db_writers_LDADD = $(DB_LIBS) $(CHECK_LIBS)
+nodist_EXTRA_tests_db_writers_SOURCES = dummy.cc
 tests_db_crash_SOURCES = tests/db_crash.c tests/db_fixture.h
 tests_db_crash_LDADD = $(DB_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_db_crash_SOURCES = dummy.cc

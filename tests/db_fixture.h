@@ -349,4 +349,27 @@ static inline void nth_object(const char *url, const char *prefix, int n, char o
 	store_list_release(&l);
 }
 
+/* A database with `n` numbers, properly closed. */
+static inline void make_database_of(const char *url, unsigned n)
+{
+	struct mount m;
+
+	mount_init(&m, url);
+	mount_open(&m, MOUNT_CREATE);
+	put_numbers(&m, 0, n, 100);
+	mount_close(&m);
+}
+
+/* Writes, checkpoints and trims until nothing but checkpoints and fences is left of old slots. */
+static inline void live_on(struct mount *m, unsigned *n)
+{
+	for (int i = 0; i < 4; i++) {
+		for (int k = 0; k < 3; k++, (*n)++) {
+			ck_assert_int_eq(try_put_number(m, *n, 50), 0);
+			ck_assert_int_eq(db_commit(m->db), 0);
+		}
+		ck_assert_int_eq(db_checkpoint(m->db), 0);
+	}
+}
+
 #endif

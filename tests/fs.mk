@@ -1,6 +1,7 @@
 check_PROGRAMS += \
 	tests/fs_keys \
 	tests/fs_namespace \
+	tests/fs_attributes \
 	tests/fs_listing \
 	tests/fs_random \
 	tests/fs_crash \
@@ -24,6 +25,9 @@ nodist_EXTRA_tests_fs_keys_SOURCES = dummy.cc
 tests_fs_namespace_SOURCES = tests/fs_namespace.c tests/fs_fixture.h
 tests_fs_namespace_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_namespace_SOURCES = dummy.cc
+tests_fs_attributes_SOURCES = tests/fs_attributes.c tests/fs_fixture.h
+tests_fs_attributes_LDADD = $(FS_LIBS) $(CHECK_LIBS)
+nodist_EXTRA_tests_fs_attributes_SOURCES = dummy.cc
 tests_fs_listing_SOURCES = tests/fs_listing.c tests/fs_fixture.h
 tests_fs_listing_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_listing_SOURCES = dummy.cc

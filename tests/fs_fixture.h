@@ -203,4 +203,14 @@ static inline size_t read_at(uint64_t ino, void *bytes, size_t len, uint64_t off
 	return (size_t)got;
 }
 
+static inline struct timespec now_of(uint64_t ino)
+{
+	return attr_of(ino).ctime;
+}
+
+static inline bool later(struct timespec a, struct timespec b)
+{
+	return a.tv_sec > b.tv_sec || (a.tv_sec == b.tv_sec && a.tv_nsec > b.tv_nsec);
+}
+
 #endif

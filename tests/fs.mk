@@ -9,6 +9,7 @@ check_PROGRAMS += \
 	tests/fs_mend \
 	tests/fs_mend_bytes \
 	tests/fs_mend_store \
+	tests/fs_mend_cut \
 	tests/fs_reaper \
 	tests/fs_files \
 	tests/fs_reads \
@@ -46,9 +47,12 @@ nodist_EXTRA_tests_fs_mend_SOURCES = dummy.cc
 tests_fs_mend_bytes_SOURCES = tests/fs_mend_bytes.c tests/fs_mend.h tests/fs_damage.h tests/fs_fixture.h
 tests_fs_mend_bytes_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_mend_bytes_SOURCES = dummy.cc
-tests_fs_mend_store_SOURCES = tests/fs_mend_store.c tests/fs_mend.h tests/fs_damage.h tests/fs_fixture.h
+tests_fs_mend_store_SOURCES = tests/fs_mend_store.c tests/fs_mend_store.h tests/fs_mend.h tests/fs_damage.h tests/fs_fixture.h
 tests_fs_mend_store_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_mend_store_SOURCES = dummy.cc
+tests_fs_mend_cut_SOURCES = tests/fs_mend_cut.c tests/fs_mend_store.h tests/fs_mend.h tests/fs_damage.h tests/fs_fixture.h
+tests_fs_mend_cut_LDADD = $(FS_LIBS) $(CHECK_LIBS)
+nodist_EXTRA_tests_fs_mend_cut_SOURCES = dummy.cc
 tests_fs_reaper_SOURCES = tests/fs_reaper.c tests/fs_fixture.h
 tests_fs_reaper_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_reaper_SOURCES = dummy.cc

@@ -1,40 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* fsck --repair: slots, checkpoints, fences, the lease, tables. */
-#include "fs_mend.h"
-
-static void more_slots(void)
-{
-	char name[16];
-
-	for (int n = 0; n < 6; n++) {
-		(void)snprintf(name, sizeof(name), "new%d", n);
-		make_file(ROOT, name);
-		must(fs_sync(fs), "sync");
-	}
-}
-
-static void crash_with_slots(void)
-{
-	more_slots();
-	fs_crash(fs);
-	fs = NULL;
-}
-
-static void lost_slot(void)
-{
-	char key[STORE_KEY_MAX];
-
-	object_at("chain/", 2, key);
-	remove_object(key);
-}
-
-static void bad_slot(void)
-{
-	char key[STORE_KEY_MAX];
-
-	object_at("chain/", 2, key);
-	change_object(key, flip_middle);
-}
+#include "fs_mend_store.h"
 
 /* Of six commits the last three cannot be had. */
 static void first_half_is_there(void)
@@ -49,14 +15,6 @@ static void first_half_is_there(void)
 	must(fs_sync(fs), "sync");
 }
 
-static void bad_checkpoint(void)
-{
-	char key[STORE_KEY_MAX];
-
-	object_at("checkpoint/", 0, key);
-	change_object(key, flip_middle);
-}
-
 static void all_new_is_there(void)
 {
 	all_is_there();
@@ -64,69 +22,11 @@ static void all_new_is_there(void)
 	ck_assert_uint_ne(find(ROOT, "new5"), 0);
 }
 
-static void tables_then_close(void)
-{
-	into_tables();
-	must(fs_sync(fs), "sync");
-	close_fs();
-}
-
-static void flip_table(void)
-{
-	char key[STORE_KEY_MAX];
-
-	object_at("table/", 0, key);
-	change_object(key, flip_middle);
-}
-
-static void lose_tables(void)
-{
-	remove_all("table/");
-}
-
 /* Nothing but bytes of files is left: they are files by their numbers. */
 static void only_segments_are_left(void)
 {
 	ck_assert_uint_eq(in_lost_found(big), big);
 	big_is_whole(big);
-}
-
-static void lose_checkpoints(void)
-{
-	remove_all("checkpoint/");
-}
-
-static void lose_database(void)
-{
-	remove_all("checkpoint/");
-	remove_all("table/");
-	remove_all("chain/");
-}
-
-static void first_fence(char key[STORE_KEY_MAX])
-{
-	(void)snprintf(key, STORE_KEY_MAX, "chain/%020d", 1);
-}
-
-static void lost_fence(void)
-{
-	char key[STORE_KEY_MAX];
-
-	first_fence(key);
-	remove_object(key);
-}
-
-static void bad_fence(void)
-{
-	char key[STORE_KEY_MAX];
-
-	first_fence(key);
-	change_object(key, flip_middle);
-}
-
-static void bad_lease(void)
-{
-	change_object("lease", flip_middle);
 }
 
 static const struct damage damages[] = {

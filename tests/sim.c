@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RUNS 500
+#define RUNS 2000
 #define BATCH 20	/* runs of one process */
 #define RUN_SECONDS 120 /* one that takes longer hangs */
 #define SHRINK_TRIES 40

@@ -219,6 +219,7 @@ struct run {
 	struct machine machines[3];
 	unsigned machine_count;
 	unsigned trouble; /* of 1000 requests so many go wrong */
+	unsigned storm;	  /* for so many steps more the store refuses nearly all of them; turn */
 	bool nervous;	  /* machines commit all the time */
 	bool lively;	  /* who holds the lease renews it while others wait for it */
 	struct sim_clock store_clock;

@@ -125,6 +125,13 @@ static enum store_fault draw_fault(uint64_t chance, int *error)
 	}
 }
 
+/* 500, 503, or 409 to conditional writes that meet each other. What it refused it may have done. */
+static enum store_fault draw_refusal(uint64_t chance, int *error)
+{
+	*error = chance % 3 == 0 ? -L3_THROTTLED : -L3_SERVER;
+	return (chance >> 8) % 8 == 0 ? STORE_FAULT_ERROR_AFTER : STORE_FAULT_ERROR_BEFORE;
+}
+
 static enum store_fault decide(void *ctx, uint64_t number, enum store_op op, const char *key,
 			       int *error)
 {
@@ -132,13 +139,16 @@ static enum store_fault decide(void *ctx, uint64_t number, enum store_op op, con
 	uint64_t what = sim_hash_str(sim_hash(m->run->seed, (uint64_t)op), key), chance;
 	unsigned trouble = m->run->trouble;
 	enum store_fault fault;
-	bool late;
+	bool late, storm;
 
 	pthread_mutex_lock(&m->run->turn);
 	sim_attempt = count_try(m, what);
 	chance = sim_hash(sim_hash(what, m->id), sim_attempt);
 	if (stand_still(m, op, key))
 		trouble = max_u64(trouble, 500);
+	storm = m->run->storm > 0;
+	if (storm)
+		trouble = max_u64(trouble, 900);
 	pthread_mutex_unlock(&m->run->turn);
 	late = trouble > 0 && chance % 64 == 0;
 	chance = sim_hash(chance, 1);
@@ -149,7 +159,7 @@ static enum store_fault decide(void *ctx, uint64_t number, enum store_op op, con
 	chance = sim_hash(chance, 2);
 	if (chance % 1000 >= trouble || sim_attempt > 8)
 		return STORE_FAULT_NONE;
-	fault = draw_fault(sim_hash(chance, 3), error);
+	fault = (storm ? draw_refusal : draw_fault)(sim_hash(chance, 3), error);
 	sim_say("  machine %u: %s of %s, try %u", m->id, fault_names[fault], key, sim_attempt);
 	return fault;
 }

@@ -1,6 +1,6 @@
 # Fuzzers: with --enable-fuzzing (clang) `make fuzzers` links them with libFuzzer; else they only replay their seeds.
 FUZZERS = tests/fuzz/fuzz_s3 tests/fuzz/fuzz_http tests/fuzz/fuzz_lease tests/fuzz/fuzz_db tests/fuzz/fuzz_data \
-	tests/fuzz/fuzz_fs tests/fuzz/fuzz_cache tests/fuzz/fuzz_bucket
+	tests/fuzz/fuzz_fs tests/fuzz/fuzz_cache tests/fuzz/fuzz_bucket tests/fuzz/fuzz_options
 FUZZ_COMMON = tests/fuzz/fuzz.h
 if FUZZING
 EXTRA_PROGRAMS += $(FUZZERS)
@@ -31,3 +31,6 @@ tests_fuzz_fuzz_cache_LDADD = $(CACHE_LIBS) $(FUZZ_ENGINE)
 tests_fuzz_fuzz_bucket_SOURCES = tests/fuzz/fuzz_bucket.c $(FUZZ_COMMON)
 tests_fuzz_fuzz_bucket_LDADD = $(FS_LIBS) $(FUZZ_ENGINE)
 nodist_EXTRA_tests_fuzz_fuzz_bucket_SOURCES = dummy.cc
+tests_fuzz_fuzz_options_SOURCES = tests/fuzz/fuzz_options.c fuse/options.h fuse/options.c $(FUZZ_COMMON)
+tests_fuzz_fuzz_options_LDADD = $(FS_LIBS) $(FUZZ_ENGINE)
+nodist_EXTRA_tests_fuzz_fuzz_options_SOURCES = dummy.cc

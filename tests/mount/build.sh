@@ -6,7 +6,8 @@ mkfs
 mount_fs
 top=$(cd "$HERE/../.." && pwd)
 mkdir "$MNT/src"
-(cd "$top" && tar --exclude=./build --exclude=./build-check --exclude=.git -cf - .) | tar -C "$MNT/src" -xf - || fail "copy"
+# but what was built here
+(cd "$top" && tar $(ls -d ./*/config.status 2>/dev/null | sed 's,\(.*\)/.*,--exclude=\1,') --exclude=.git -cf - .) | tar -C "$MNT/src" -xf - || fail "copy"
 cd "$MNT/src" || fail cd
 [ -x configure ] || ./autogen.sh >"$WORK/log" 2>&1 || fail "autogen: $(tail -3 "$WORK/log")"
 mkdir "$MNT/obj" && cd "$MNT/obj" || fail cd

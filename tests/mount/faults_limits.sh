@@ -34,6 +34,7 @@ umount_fs
 
 # mem_limit and what is beside it, in a memory cgroup that kills what goes beyond.
 limit=$((160 << 20))
+[ -z "${LEVELS3_TEST_UNDER:-}" ] || limit=$((10 * limit)) # the sanitizer's own comes on top
 make_cgroup() {
 	local v1=/sys/fs/cgroup/memory v2=/sys/fs/cgroup
 	if [ -e $v1/memory.limit_in_bytes ]; then

@@ -21,7 +21,8 @@
 #define BATCH 20	/* runs of one process */
 #define RUN_SECONDS 120 /* one that takes longer hangs */
 #define SHRINK_TRIES 40
-#define STACK_BYTES (512 * KIB) /* mounts come and go by the thousand: their stacks are kept */
+/* Mounts come and go by the thousand: their stacks are kept. */
+#define STACK_BYTES (512 * KIB + SANITIZER_STACK_BYTES)
 
 enum sim_defect sim_defect;
 bool sim_verbose;

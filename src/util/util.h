@@ -24,6 +24,13 @@
 #define MIB (1024 * KIB)
 #define GIB (1024 * MIB)
 
+/* What a build with a sanitizer needs of each stack beyond what the code takes. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define SANITIZER_STACK_BYTES (4 * MIB)
+#else
+#define SANITIZER_STACK_BYTES 0
+#endif
+
 static inline uint64_t min_u64(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;

@@ -185,6 +185,28 @@ START_TEST(options_that_contradict_each_other_are_refused_together)
 }
 END_TEST
 
+START_TEST(without_keys_a_mount_is_read_only_and_keys_come_from_one_place)
+{
+	static const struct {
+		const char *options, *named;
+	} bad[] = { { "anonymous,rw", "anonymous and rw" },
+		    { "anonymous,profile=work", "anonymous and profile" },
+		    { "anonymous,passwd_file=/keys", "anonymous and passwd_file" },
+		    { "profile=work,passwd_file=/keys", "profile and passwd_file" } };
+
+	ck_assert_int_eq(fs_config_parse(&config, "anonymous", NULL, NULL), 0);
+	ck_assert(config.read_only && config.store.anonymous);
+	ck_assert_int_eq(fs_config_check(&config), 0);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		fs_config_release(&config);
+		fs_config_init(&config);
+		ck_assert_int_eq(fs_config_parse(&config, bad[i].options, NULL, NULL), 0);
+		ck_assert_int_eq(fs_config_check(&config), -L3_BAD_OPTION);
+		assert_note_has(bad[i].named);
+	}
+}
+END_TEST
+
 /* A default shown to people must be the one that applies: setting it changes nothing. */
 START_TEST(the_defaults_that_are_shown_are_those_that_apply)
 {
@@ -262,6 +284,7 @@ int main(void)
 	tcase_add_test(tc, a_list_stops_at_its_first_error);
 	tcase_add_test(tc, options_of_others_go_to_them);
 	tcase_add_test(tc, options_that_contradict_each_other_are_refused_together);
+	tcase_add_test(tc, without_keys_a_mount_is_read_only_and_keys_come_from_one_place);
 	tcase_add_test(tc, the_defaults_that_are_shown_are_those_that_apply);
 	tcase_add_test(tc, every_option_that_is_promised_is_there);
 	tcase_add_test(tc, an_error_is_explained_with_its_note_and_what_to_do);

@@ -21,3 +21,8 @@ check_PROGRAMS += tests/store_s3_tls
 tests_store_s3_tls_SOURCES = tests/store_s3_tls.c tests/store_s3_server.h tests/store_fixture.h
 tests_store_s3_tls_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS)
 tests_store_s3_tls_LDADD = $(STORE_LIBS) $(SSL_LIBS) $(CHECK_LIBS)
+
+# Where its keys come from
+check_PROGRAMS += tests/store_s3_keys
+tests_store_s3_keys_SOURCES = tests/store_s3_keys.c tests/store_s3_server.h tests/store_fixture.h
+tests_store_s3_keys_LDADD = $(STORE_LIBS) $(CHECK_LIBS)

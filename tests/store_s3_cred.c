@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Keys and settings from the environment and the shared files, and where buckets are. */
-#include "store/s3.h"
+#include "store/s3_cred.h"
 #include "tests/store_fixture.h"
 
 #include <sys/stat.h>
@@ -21,11 +21,16 @@ static void setup(void)
 						 "AWS_ENDPOINT_URL_S3",
 						 "AWS_SHARED_CREDENTIALS_FILE",
 						 "AWS_CONFIG_FILE",
-						 "AWS_CA_BUNDLE" };
+						 "AWS_CA_BUNDLE",
+						 "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+						 "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+						 "AWS_WEB_IDENTITY_TOKEN_FILE",
+						 "AWS_ROLE_ARN" };
 	char aws[PATH_MAX];
 
 	for (size_t i = 0; i < ARRAY_LEN(variables); i++)
 		unsetenv(variables[i]);
+	ck_assert_int_eq(setenv("AWS_EC2_METADATA_DISABLED", "true", 1), 0);
 	make_folder(&dir);
 	ck_assert_int_eq(setenv("HOME", dir.folder, 1), 0);
 	(void)snprintf(aws, sizeof(aws), "%s/.aws", dir.folder);
@@ -57,11 +62,18 @@ static void set(const char *name, const char *value)
 	ck_assert_int_eq(setenv(name, value, 1), 0);
 }
 
+static int load(const char *name, struct s3_cred *ret)
+{
+	struct s3_chain chain = { .profile = name, .bucket = "bucket", .clock = &clock_system };
+
+	return s3_chain_load(&chain, ret);
+}
+
 static void ck_cred(const char *name, const char *access_key, const char *secret_key,
 		    const char *token)
 {
 	s3_cred_release(&cred);
-	ck_ok(s3_cred_load(name, &cred));
+	ck_ok(load(name, &cred));
 	ck_assert_str_eq(cred.access_key, access_key);
 	ck_assert_str_eq(cred.secret_key, secret_key);
 	ck_assert_pstr_eq(cred.session_token, token);
@@ -99,7 +111,7 @@ START_TEST(profiles_are_found_among_comments_blanks_and_windows_line_ends)
 	ck_cred("work", "AKWORK", "with#and;inside", "token=with=equals");
 	set("AWS_PROFILE", "work");
 	ck_cred(NULL, "AKWORK", "with#and;inside", "token=with=equals");
-	ck_assert_int_eq(s3_cred_load("worker", &cred), -L3_DENIED); /* blanks cannot be right */
+	ck_assert_int_eq(load("worker", &cred), -L3_DENIED); /* blanks cannot be right */
 }
 END_TEST
 
@@ -135,7 +147,7 @@ START_TEST(all_of_a_key_comes_from_one_file)
 				  "aws_session_token=other\n");
 	ck_cred(NULL, "AKC", "c", NULL);
 	write_file(".aws/credentials", "[default]\naws_access_key_id=AKC\n");
-	ck_assert_int_eq(s3_cred_load(NULL, &cred), -L3_DENIED);
+	ck_assert_int_eq(load(NULL, &cred), -L3_DENIED);
 	ck_assert_ptr_nonnull(strstr(err_last_note(), "aws_secret_access_key"));
 }
 END_TEST
@@ -153,12 +165,12 @@ END_TEST
 
 START_TEST(without_credentials_the_note_names_what_was_looked_for)
 {
-	ck_assert_int_eq(s3_cred_load(NULL, &cred), -L3_DENIED);
+	ck_assert_int_eq(load(NULL, &cred), -L3_DENIED);
 	ck_assert_ptr_nonnull(strstr(err_last_note(), "AWS_ACCESS_KEY_ID"));
 	ck_assert_ptr_nonnull(strstr(err_last_note(), "[default]"));
 	ck_assert_ptr_nonnull(strstr(err_last_note(), dir.folder));
 	set("AWS_ACCESS_KEY_ID", "AKENV");
-	ck_assert_int_eq(s3_cred_load(NULL, &cred), -L3_DENIED);
+	ck_assert_int_eq(load(NULL, &cred), -L3_DENIED);
 	ck_assert_ptr_nonnull(strstr(err_last_note(), "AWS_SECRET_ACCESS_KEY"));
 }
 END_TEST
@@ -166,11 +178,11 @@ END_TEST
 START_TEST(a_profile_that_is_nowhere_is_a_bad_option)
 {
 	write_file(".aws/config", "[profile empty]\nregion=x\n");
-	ck_assert_int_eq(s3_cred_load("wrok", &cred), -L3_BAD_OPTION);
+	ck_assert_int_eq(load("wrok", &cred), -L3_BAD_OPTION);
 	ck_assert_ptr_nonnull(strstr(err_last_note(), "wrok"));
 	set("AWS_PROFILE", "wrok");
-	ck_assert_int_eq(s3_cred_load(NULL, &cred), -L3_BAD_OPTION);
-	ck_assert_int_eq(s3_cred_load("empty", &cred), -L3_DENIED);
+	ck_assert_int_eq(load(NULL, &cred), -L3_BAD_OPTION);
+	ck_assert_int_eq(load("empty", &cred), -L3_DENIED);
 }
 END_TEST
 
@@ -184,7 +196,7 @@ START_TEST(a_file_that_may_not_be_read_is_named)
 	ck_assert_int_eq(chmod(path, 0), 0);
 	if (access(path, R_OK) == 0)
 		return; /* root may read everything */
-	ck_assert_int_eq(s3_cred_load(NULL, &cred), -L3_DENIED);
+	ck_assert_int_eq(load(NULL, &cred), -L3_DENIED);
 	ck_assert_ptr_nonnull(strstr(err_last_note(), path));
 }
 END_TEST
@@ -207,7 +219,7 @@ START_TEST(keys_that_others_could_read_or_change_are_refused)
 					  "aws_secret_access_key=topsecretvalue\n");
 		(void)snprintf(path, sizeof(path), "%s/%s", dir.folder, cases[n].name);
 		ck_assert_int_eq(chmod(path, cases[n].mode), 0);
-		ck_assert_int_eq(s3_cred_load(NULL, &cred), cases[n].fine ? 0 : -L3_DENIED);
+		ck_assert_int_eq(load(NULL, &cred), cases[n].fine ? 0 : -L3_DENIED);
 		if (cases[n].fine) {
 			s3_cred_release(&cred);
 			continue;
@@ -224,7 +236,7 @@ START_TEST(keys_that_others_could_read_or_change_are_refused)
 	ck_assert_int_eq(chmod(path, 0644), 0);
 	write_file(".aws/credentials",
 		   "[default]\naws_access_key_id=AK\naws_secret_access_key=s\n");
-	ck_assert_int_eq(s3_cred_load(NULL, &cred), 0);
+	ck_assert_int_eq(load(NULL, &cred), 0);
 }
 END_TEST
 
@@ -240,7 +252,7 @@ START_TEST(keys_taken_from_the_environment_are_gone_from_it_and_still_known)
 	ck_assert_ptr_null(getenv("AWS_SECRET_ACCESS_KEY"));
 	ck_assert_ptr_null(getenv("AWS_SESSION_TOKEN"));
 	ck_assert_int_eq(seen[0], 0);
-	ck_assert_int_eq(s3_cred_load(NULL, &cred), 0);
+	ck_assert_int_eq(load(NULL, &cred), 0);
 	ck_assert_str_eq(cred.access_key, "AKTAKEN");
 	ck_assert_str_eq(cred.secret_key, "takensecret");
 	ck_assert_str_eq(cred.session_token, "takentoken");
@@ -251,17 +263,17 @@ START_TEST(what_could_break_a_header_is_no_credential)
 {
 	set("AWS_ACCESS_KEY_ID", "AK\r\nx-evil: 1");
 	set("AWS_SECRET_ACCESS_KEY", "topsecretvalue");
-	ck_assert_int_eq(s3_cred_load(NULL, &cred), -L3_DENIED);
+	ck_assert_int_eq(load(NULL, &cred), -L3_DENIED);
 	ck_assert_ptr_null(strstr(err_last_note(), "topsecretvalue"));
 	write_file(".aws/credentials", "[default]\naws_access_key_id=\naws_secret_access_key=\n");
 	unsetenv("AWS_ACCESS_KEY_ID");
-	ck_assert_int_eq(s3_cred_load(NULL, &cred), -L3_DENIED);
+	ck_assert_int_eq(load(NULL, &cred), -L3_DENIED);
 }
 END_TEST
 
 START_TEST(keys_are_compared_whole)
 {
-	struct s3_cred a = { (char *)"a", (char *)"s", NULL }, b = a;
+	struct s3_cred a = { .access_key = (char *)"a", .secret_key = (char *)"s" }, b = a;
 
 	ck_assert(s3_cred_same(&a, &b));
 	b.session_token = (char *)"t";

@@ -49,6 +49,7 @@ static void drop_config(struct fs_config *c)
 	free((char *)c->store.endpoint);
 	free((char *)c->store.region);
 	free((char *)c->store.profile);
+	free((char *)c->store.passwd_file);
 	free((char *)c->store.ca_file);
 	free((char *)c->mountpoint);
 }
@@ -75,6 +76,7 @@ static int copy_config(struct fs_config *to, const struct fs_config *from)
 	failed |= dup_string(&to->store.endpoint);
 	failed |= dup_string(&to->store.region);
 	failed |= dup_string(&to->store.profile);
+	failed |= dup_string(&to->store.passwd_file);
 	failed |= dup_string(&to->store.ca_file);
 	failed |= dup_string(&to->mountpoint);
 	if (!to->clock)

@@ -132,6 +132,19 @@ static const struct option options[] = {
 	  0,
 	  0,
 	  { { 0 } } },
+	{ { "passwd_file", "FILE", "none",
+	    "keys for servers other than AWS: [BUCKET:]ACCESS_KEY:SECRET_KEY, mode 0600" },
+	  KIND_PATH,
+	  FIELD(store.passwd_file),
+	  0,
+	  0,
+	  { { 0 } } },
+	{ { "anonymous", NULL, "off", "no keys: a public bucket, read-only (implies ro)" },
+	  KIND_FLAG,
+	  0,
+	  0,
+	  0,
+	  { { FIELD(store.anonymous), true }, { FIELD(read_only), true } } },
 	{ { "path_style", NULL, "off", "https://HOST/BUCKET instead of https://BUCKET.HOST" },
 	  KIND_FLAG,
 	  0,
@@ -499,6 +512,15 @@ int fs_config_check(const struct fs_config *c)
 		return err_note(
 			-L3_BAD_OPTION,
 			"ro and create exclude each other: a read-only mount makes nothing");
+	if (c->store.anonymous && !c->read_only)
+		return err_note(
+			-L3_BAD_OPTION,
+			"anonymous and rw exclude each other: nothing is written without keys");
+	if (c->store.anonymous && (c->store.profile || c->store.passwd_file))
+		return err_note(-L3_BAD_OPTION, "anonymous and %s exclude each other",
+				c->store.profile ? "profile" : "passwd_file");
+	if (c->store.profile && c->store.passwd_file)
+		return err_note(-L3_BAD_OPTION, "profile and passwd_file exclude each other");
 	return 0;
 }
 

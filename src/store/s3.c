@@ -445,6 +445,7 @@ static int s3_list(struct store *s, const char *prefix, const char *start_after,
 static void s3_cancel(struct store *s)
 {
 	s3_http_cancel(s3_of(s)->http);
+	s3_keyring_stop(s3_of(s)->keyring);
 }
 
 static void s3_destroy(struct store *s)
@@ -453,9 +454,7 @@ static void s3_destroy(struct store *s)
 
 	s3_http_free(s3->http);
 	s3_place_release(&s3->place);
-	s3_keys_put(s3->keys);
-	free(s3->profile);
-	pthread_mutex_destroy(&s3->keys_lock);
+	s3_keyring_free(s3->keyring);
 	store_fini(s);
 	free(s3);
 }
@@ -481,16 +480,14 @@ static int open_parts(struct s3 *s3, const char *url, const struct store_config 
 
 	if (err >= 0)
 		err = s3_place_parse(url, config, profile, &s3->place);
-	if (err >= 0 && config->profile && !(s3->profile = strdup(config->profile)))
-		err = -ENOMEM;
-	if (err >= 0)
-		err = s3_keys_load(s3->profile, &s3->keys);
 	if (!http.ca_file)
 		http.ca_file = profile->ca_file;
 	if (!http.connections)
 		http.connections = DEFAULT_CONNECTIONS;
 	if (err >= 0)
 		err = s3_http_new(&http, &s3->http);
+	if (err >= 0 && !config->anonymous)
+		err = s3_keyring_new(&http, &s3->place, &clock_system, &s3->keyring);
 	s3->connections = http.connections;
 	s3->multipart_bytes = config->multipart_bytes ? config->multipart_bytes : DEFAULT_MULTIPART;
 	return err;
@@ -507,7 +504,6 @@ int store_s3_open(const char *url, const struct store_config *config, struct sto
 	s3 = calloc(1, sizeof(*s3));
 	if (!s3)
 		return -ENOMEM;
-	pthread_mutex_init(&s3->keys_lock, NULL);
 	err = open_parts(s3, url, config, &profile);
 	if (err < 0) {
 		s3_destroy(&s3->store);

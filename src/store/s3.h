@@ -10,7 +10,7 @@
  *	s3_sign.c       AWS Signature Version 4
  *	s3_xml.c        the XML of answers (expat), hostile or not
  *	s3_url.c        where the bucket is: URL, endpoint, addressing style
- *	s3_cred.c       keys and settings from the environment and the shared files
+ *	s3_keys.c       the keys in use, renewed in time (s3_cred.h: where they come from)
  *
  * Nothing here tries again (that is the retry wrapper's), but for a request refused because of its
  * credentials, which is sent once more if newer ones are found.
@@ -22,27 +22,55 @@
 
 #define S3_KEY_MAX 1024 /* S3's limit, the URL's prefix included */
 
-/* ---- s3_cred.c ---- */
+/* ---- credentials: s3_keys.c, s3_cred.c, s3_files.c ---- */
+
+struct s3_place;
 
 struct s3_cred { /* strings owned; wiped when released */
 	char *access_key, *secret_key, *session_token;
+	int64_t expires_s; /* 0: never */
+	bool is_remote;	   /* somebody else was asked, not just a file read */
 };
 
 struct s3_profile { /* what the environment and the shared files say besides keys */
 	char *region, *endpoint, *ca_file;
 };
 
-/* Environment first, then the profile's section of the shared files; a profile given here by name
- * goes before the environment. NULL: AWS_PROFILE, else "default". -L3_DENIED with a note on what
- * was looked for where, -L3_BAD_OPTION for a named profile that is in no file. */
-int s3_cred_load(const char *profile, struct s3_cred *ret);
+/* The environment first, then the profile's section of the shared files; NULL: AWS_PROFILE, else
+ * "default". -L3_BAD_OPTION for a profile's name that cannot be one. */
 int s3_profile_load(const char *profile, struct s3_profile *ret);
-void s3_cred_release(struct s3_cred *c);
 void s3_profile_release(struct s3_profile *p);
+void s3_cred_release(struct s3_cred *c);
 bool s3_cred_same(const struct s3_cred *a, const struct s3_cred *b);
 /* The value of key in a section of an INI file's text, malloc'd. 0, -ENOENT or -ENOMEM; key NULL:
  * just whether the section is there. */
 int s3_ini_get(const char *text, const char *section, const char *key, char **ret);
+/* 2009-10-12T17:50:30.000Z or with an offset, in seconds since 1970; 0 for anything else. */
+int64_t s3_parse_time(const char *text);
+
+struct s3_keys {       /* never changed; newer ones replace the whole */
+	unsigned refs; /* atomic */
+	int64_t since_s;
+	struct s3_cred cred;
+};
+
+struct s3_keyring; /* any thread may use it */
+
+/* Looks for keys, which may take a while; then or -L3_DENIED with a note on who was asked and why
+ * he had none, -L3_BAD_OPTION for a named profile that is in no file. config is used for time-outs
+ * and certificates, and not kept. */
+int s3_keyring_new(const struct store_config *config, const struct s3_place *place,
+		   struct clock *clock, struct s3_keyring **ret);
+void s3_keyring_free(struct s3_keyring *r); /* accepts NULL */
+/* Whoever waits for keys does so no more than about a second from now. Accepts NULL. */
+void s3_keyring_stop(struct s3_keyring *r);
+/* The keys of the moment; a reference to be put. Waits only where they run out in this minute. */
+struct s3_keys *s3_keyring_get(struct s3_keyring *r);
+void s3_keys_put(struct s3_keys *k); /* accepts NULL */
+/* After `used` were refused: true if there are others now. */
+bool s3_keyring_renew(struct s3_keyring *r, const struct s3_keys *used);
+/* Appends why newer keys could not be had, if so. */
+void s3_keyring_trouble(struct s3_keyring *r, struct buf *out);
 
 /* ---- s3_sign.c ---- */
 
@@ -124,6 +152,8 @@ struct s3_exchange {
 	/* Of the object, what sink is to get. An answer 206 is taken to be that range; of an answer
 	 * 200 (the server does not know ranges) the rest is passed over. */
 	uint64_t offset, len;
+	bool direct; /* past any proxy */
+	bool secret; /* the answer is: what it passed through is overwritten, the connection closed */
 };
 
 struct s3_answer {
@@ -168,27 +198,17 @@ void s3_place_release(struct s3_place *p);
 
 /* ---- the store, and one request to it ---- */
 
-struct s3_keys {       /* never changed; newer ones replace the whole */
-	unsigned refs; /* atomic */
-	struct s3_cred cred;
-};
-
 struct s3 {
 	struct store store;
 	struct s3_http *http;
 	struct s3_place place;
-	char *profile; /* may be NULL */
-	pthread_mutex_t keys_lock;
-	struct s3_keys *keys;
+	struct s3_keyring *keyring; /* NULL: anonymous */
 	uint64_t multipart_bytes;
 	unsigned connections;
 	bool bare_match;  /* atomic: this server takes If-Match without quotes only */
 	bool single_only; /* atomic: it does not know DeleteObjects */
 	bool plain_etags; /* atomic: its ETags look like MD5 sums, but say nothing about the bytes (SSE-KMS) */
 };
-
-int s3_keys_load(const char *profile, struct s3_keys **ret);
-void s3_keys_put(struct s3_keys *k); /* accepts NULL */
 
 #define S3_CALL_HEADERS 4
 

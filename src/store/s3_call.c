@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* One request to the bucket: its address and headers, signed with the credentials of the moment. */
+/* One request to the bucket: its address and headers, signed with the keys of the moment. */
 #include "store/s3.h"
 
 #include <errno.h>
@@ -10,61 +10,6 @@
 
 #define AMZ_DATE_LEN 17
 #define HEADERS_MAX (S3_CALL_HEADERS + 5)
-
-/* ---- credentials ---- */
-
-static struct s3_keys *keys_get(struct s3 *s3)
-{
-	struct s3_keys *k;
-
-	pthread_mutex_lock(&s3->keys_lock);
-	k = s3->keys;
-	__atomic_add_fetch(&k->refs, 1, __ATOMIC_RELAXED);
-	pthread_mutex_unlock(&s3->keys_lock);
-	return k;
-}
-
-void s3_keys_put(struct s3_keys *k)
-{
-	if (!k || __atomic_sub_fetch(&k->refs, 1, __ATOMIC_ACQ_REL) > 0)
-		return;
-	s3_cred_release(&k->cred);
-	free(k);
-}
-
-int s3_keys_load(const char *profile, struct s3_keys **ret)
-{
-	struct s3_keys *k = calloc(1, sizeof(*k));
-	int err = k ? s3_cred_load(profile, &k->cred) : -ENOMEM;
-
-	if (err < 0) {
-		free(k);
-		return err;
-	}
-	k->refs = 1;
-	*ret = k;
-	return 0;
-}
-
-/* After `used` were refused: true if there are others now. */
-static bool keys_renew(struct s3 *s3, const struct s3_keys *used)
-{
-	struct s3_keys *fresh, *old;
-	bool changed;
-
-	if (s3_keys_load(s3->profile, &fresh) < 0)
-		return false;
-	pthread_mutex_lock(&s3->keys_lock);
-	old = s3->keys;
-	if (s3_cred_same(&old->cred, &fresh->cred)) /* or somebody was quicker */
-		old = fresh;
-	else
-		s3->keys = fresh;
-	changed = s3->keys != used;
-	pthread_mutex_unlock(&s3->keys_lock);
-	s3_keys_put(old);
-	return changed;
-}
 
 /* ---- setting up ---- */
 
@@ -151,6 +96,11 @@ static int sign(struct s3_call *c, struct dressed *d, const struct s3_cred *cred
 	struct tm tm;
 	int err;
 
+	if (!cred) { /* anonymous */
+		for (size_t i = 0; i < c->header_count; i++)
+			add(d, c->headers[i].name, c->headers[i].value);
+		return 0;
+	}
 	if (!gmtime_r(&now, &tm) || !strftime(d->date, sizeof(d->date), "%Y%m%dT%H%M%SZ", &tm))
 		return err_note(-L3_CLOCK_SKEW, "this machine's clock shows no possible time");
 	add(d, "host", c->s3->place.host);
@@ -196,34 +146,43 @@ static bool succeeded(const struct s3_call *c)
 }
 
 /* Sends with the present credentials, and reads the <Error> if it is one. */
-static int attempt(struct s3_call *c, const struct s3_keys *keys, const char *payload_sha256)
+static int attempt(struct s3_call *c, const struct s3_cred *cred, const char *payload_sha256)
 {
 	int err;
 
 	s3_answer_release(&c->answer);
 	c->error = (struct s3_error){ 0 };
-	err = send(c, &keys->cred, payload_sha256);
+	err = send(c, cred, payload_sha256);
 	if (err >= 0 && !succeeded(c) && c->answer.body.len)
 		(void)s3_xml_error(c->answer.body.data, c->answer.body.len, &c->error);
+	return err;
+}
+
+/* With the keys of the moment; and once more if these were refused, and there are others. */
+static int run_signed(struct s3_call *c, const char *payload_sha256)
+{
+	struct s3_keyring *ring = c->s3->keyring;
+	struct s3_keys *keys = s3_keyring_get(ring);
+	int err = attempt(c, &keys->cred, payload_sha256);
+
+	if (err >= 0 && !succeeded(c) && s3_error_is_about_keys(c) &&
+	    s3_keyring_renew(ring, keys)) {
+		s3_keys_put(keys);
+		keys = s3_keyring_get(ring);
+		err = attempt(c, &keys->cred, payload_sha256);
+	}
+	s3_keys_put(keys);
 	return err;
 }
 
 int s3_call_run(struct s3_call *c)
 {
 	char payload_sha256[S3_SHA256_HEX_LEN];
-	struct s3_keys *keys;
 	int err = s3_sha256_hex(c->iov, c->iovcnt, payload_sha256);
 
-	if (err < 0)
-		return err;
-	keys = keys_get(c->s3);
-	err = attempt(c, keys, payload_sha256);
-	if (err >= 0 && !succeeded(c) && s3_error_is_about_keys(c) && keys_renew(c->s3, keys)) {
-		s3_keys_put(keys);
-		keys = keys_get(c->s3);
-		err = attempt(c, keys, payload_sha256);
-	}
-	s3_keys_put(keys);
+	if (err >= 0)
+		err = c->s3->keyring ? run_signed(c, payload_sha256)
+				     : attempt(c, NULL, payload_sha256);
 	if (err < 0)
 		return err;
 	return succeeded(c) ? 0 : s3_error_judge(c);

@@ -1,40 +1,37 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Keys and settings where the AWS tools keep them: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and
- * AWS_SESSION_TOKEN; else a profile's section in ~/.aws/credentials or ~/.aws/config
- * (AWS_SHARED_CREDENTIALS_FILE, AWS_CONFIG_FILE). In the config file a profile other than "default"
- * is headed [profile NAME]. The only place of the libraries that reads the environment.
+ * Keys: where they are kept in memory, and those that are written down somewhere: the environment
+ * (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN), a profile's section of the shared
+ * files, a file of our own for servers that have nothing to do with AWS.
  *
  * All parts of a key come from one reading of one file: what rotates keys replaces them together.
  */
-#include "store/s3.h"
+#include "store/s3_cred.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <openssl/crypto.h>
-#include <pthread.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define FILE_MAX ((size_t)1 << 20)
-#define FILE_USUAL ((size_t)64 << 10)
-#define PROFILE_MAX 200
 /* OpenSSL's secure heap: not swapped where the system lets us lock it, never in a core dump. */
 #define SECURE_BYTES ((size_t)256 << 10)
 #define SECURE_PIECE 32
 
-static void wipe(char *s)
+void s3_wipe(char *s)
 {
 	if (s)
 		OPENSSL_cleanse(s, strlen(s));
 	free(s);
 }
 
-static void wipe_buf(struct buf *b)
+void s3_wipe_ptr(char **s)
+{
+	s3_wipe(*s);
+	*s = NULL;
+}
+
+void s3_wipe_buf(struct buf *b)
 {
 	if (b->data)
 		OPENSSL_cleanse(b->data, b->cap);
@@ -54,35 +51,24 @@ static void make_secure_heap(void)
 		log_debug("no protected memory for keys: they are in ordinary memory");
 }
 
-/* Moves an ordinary string (NULL is fine) there. NULL without memory. */
-static char *keep_secret(char *s)
+/* A copy there; NULL without memory. */
+static char *keep_secret(const char *s)
 {
-	size_t size = s ? strlen(s) + 1 : 0;
-	char *kept = NULL;
+	char *kept;
 
 	(void)pthread_once(&secure_once, make_secure_heap);
-	if (s)
-		kept = OPENSSL_secure_malloc(size);
+	kept = OPENSSL_secure_malloc(strlen(s) + 1);
 	if (kept)
-		memcpy(kept, s, size);
-	wipe(s);
+		memcpy(kept, s, strlen(s) + 1);
 	return kept;
 }
 
 void s3_cred_release(struct s3_cred *c)
 {
-	wipe(c->access_key);
+	s3_wipe(c->access_key);
 	free_secret(c->secret_key);
 	free_secret(c->session_token);
 	*c = (struct s3_cred){ 0 };
-}
-
-void s3_profile_release(struct s3_profile *p)
-{
-	free(p->region);
-	free(p->endpoint);
-	free(p->ca_file);
-	*p = (struct s3_profile){ 0 };
 }
 
 static bool same(const char *a, const char *b)
@@ -96,303 +82,87 @@ bool s3_cred_same(const struct s3_cred *a, const struct s3_cred *b)
 	       same(a->session_token, b->session_token);
 }
 
-static const char *env(const char *name)
+/* These go into headers. */
+static bool is_printable(const char *s)
 {
-	const char *v = getenv(name);
-
-	return v && *v ? v : NULL;
-}
-
-/* ---- INI files ---- */
-
-/* Moves *start past blanks; the length without blanks at the end. */
-static size_t trim(const char **start, size_t len)
-{
-	while (len > 0 && isspace((unsigned char)(*start)[0])) {
-		(*start)++;
-		len--;
-	}
-	while (len > 0 && isspace((unsigned char)(*start)[len - 1]))
-		len--;
-	return len;
-}
-
-/* "[ name ]", with whatever comment behind; blanks inside a name count as one. */
-static bool is_section(const char *line, size_t len, const char *section)
-{
-	const char *end = memchr(line, ']', len), *name = line + 1;
-
-	if (!end)
-		return false;
-	len = trim(&name, (size_t)(end - name));
-	while (len > 0 && *section) {
-		bool blank = isspace((unsigned char)*name);
-
-		if (*section != (blank ? ' ' : *name))
+	for (; s && *s; s++)
+		if ((unsigned char)*s <= ' ' || (unsigned char)*s > '~')
 			return false;
-		do {
-			name++;
-			len--;
-		} while (blank && len > 0 && isspace((unsigned char)*name));
-		section++;
-	}
-	return len == 0 && !*section;
-}
-
-/* A '#' or ';' after a blank begins a comment. */
-static size_t without_comment(const char *value, size_t len)
-{
-	for (size_t i = 1; i < len; i++)
-		if ((value[i] == '#' || value[i] == ';') && isblank((unsigned char)value[i - 1]))
-			return i;
-	return len;
-}
-
-static bool take_value(const char *line, size_t len, const char *key, char **ret)
-{
-	const char *equals = memchr(line, '=', len), *name = line, *value;
-	size_t n;
-
-	if (!equals)
-		return false;
-	n = trim(&name, (size_t)(equals - line));
-	if (n != strlen(key) || strncasecmp(name, key, n) != 0)
-		return false;
-	value = equals + 1;
-	n = trim(&value, len - (size_t)(value - line));
-	n = trim(&value, without_comment(value, n));
-	*ret = strndup(value, n);
 	return true;
 }
 
-int s3_ini_get(const char *text, const char *section, const char *key, char **ret)
+static int check(const char *access_key, const char *secret_key, const char *session_token)
 {
-	bool inside = false;
-	size_t indent =
-		SIZE_MAX; /* of the section's settings: what is deeper belongs to the one above */
-
-	while (*text) {
-		size_t whole = strcspn(text, "\n");
-		const char *line = text;
-		size_t len = trim(&line, whole);
-
-		if (len > 0 && line[0] == '[') {
-			inside = is_section(line, len, section);
-			indent = SIZE_MAX;
-			if (inside && !key)
-				return 0;
-		} else if (inside && len > 0 && line[0] != '#' && line[0] != ';' &&
-			   (size_t)(line - text) <= indent) {
-			indent = (size_t)(line - text);
-			if (take_value(line, len, key, ret))
-				return *ret ? 0 : -ENOMEM;
-		}
-		text += whole + (text[whole] == '\n');
-	}
-	return -ENOENT;
-}
-
-/* ---- the shared files ---- */
-
-struct shared {
-	const char *variable, *name;
-	bool is_config; /* sections are called [profile NAME] */
-};
-
-static const struct shared files[] = {
-	{ "AWS_SHARED_CREDENTIALS_FILE", "credentials", false },
-	{ "AWS_CONFIG_FILE", "config", true },
-};
-
-static const char *home(void)
-{
-	const char *dir = env("HOME");
-	struct passwd *pw;
-
-	if (dir)
-		return dir;
-	pw = getpwuid(geteuid()); /* daemons at boot have no HOME */
-	return pw ? pw->pw_dir : "/";
-}
-
-static void shared_path(const struct shared *f, struct buf *out)
-{
-	if (env(f->variable))
-		buf_add_str(out, env(f->variable));
-	else
-		buf_printf(out, "%s/.aws/%s", home(), f->name);
-}
-
-/* The file's text, "" if there is none. wipe_buf it. */
-static int read_shared(const struct shared *f, struct buf *text)
-{
-	struct buf path CLEANUP(buf_release) = BUF_INIT;
-	int err = buf_reserve(text, FILE_USUAL); /* at once: growing would leave copies behind */
-
-	if (err < 0)
-		return err;
-	shared_path(f, &path);
-	err = file_read_all(buf_cstr(&path), FILE_MAX, text);
-	if (err == -EACCES || err == -EPERM)
-		return err_note(-L3_DENIED, "cannot read %s as user %d: %s", buf_cstr(&path),
-				(int)geteuid(), err_text(err));
-	if (err < 0 && err != -ENOENT && err != -ENOTDIR)
-		return err_note(err, "cannot read %s: %s", buf_cstr(&path), err_text(err));
-	(void)buf_cstr(text);
-	return buf_error(text);
-}
-
-static const char *profile_name(const char *profile)
-{
-	if (profile)
-		return profile;
-	return env("AWS_PROFILE") ? env("AWS_PROFILE") : "default";
-}
-
-/* Like s3_ini_get, in this file's way to name sections. */
-static int shared_get(const struct shared *f, struct buf *text, const char *profile,
-		      const char *key, char **ret)
-{
-	char section[PROFILE_MAX + 16];
-	int err;
-
-	if (!f->is_config)
-		return s3_ini_get(buf_cstr(text), profile, key, ret);
-	(void)snprintf(section, sizeof(section), "profile %s", profile);
-	err = s3_ini_get(buf_cstr(text), section, key, ret);
-	if (err == -ENOENT && strcmp(profile, "default") == 0)
-		err = s3_ini_get(buf_cstr(text), profile, key, ret);
-	return err;
-}
-
-/* One setting, from whichever file has it first. */
-static int profile_get(const char *profile, const char *key, char **ret)
-{
-	int err = -ENOENT;
-
-	for (size_t i = 0; err == -ENOENT && i < ARRAY_LEN(files); i++) {
-		struct buf text CLEANUP(wipe_buf) = BUF_INIT;
-
-		err = read_shared(&files[i], &text);
-		if (err >= 0)
-			err = shared_get(&files[i], &text, profile, key, ret);
-	}
-	return err;
-}
-
-/* ---- keys ---- */
-
-static int no_keys(const char *profile, bool section_seen, bool named)
-{
-	struct buf a CLEANUP(buf_release) = BUF_INIT, b CLEANUP(buf_release) = BUF_INIT;
-
-	shared_path(&files[0], &a);
-	shared_path(&files[1], &b);
-	if (named && !section_seen)
-		return err_note(-L3_BAD_OPTION, "profile %s: in neither %s nor %s", profile,
-				buf_cstr(&a), buf_cstr(&b));
-	return err_note(
-		-L3_DENIED,
-		"no credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set, and "
-		"[%s] with aws_access_key_id and aws_secret_access_key is in neither %s nor %s",
-		profile, buf_cstr(&a), buf_cstr(&b));
-}
-
-/* What holds keys is for its owner, and a group at most. */
-static int check_private(const struct shared *f)
-{
-	struct buf path CLEANUP(buf_release) = BUF_INIT;
-	struct stat st;
-
-	shared_path(f, &path);
-	if (stat(buf_cstr(&path), &st) < 0)
-		return 0; /* replaced in this moment: what was read was read */
-	if (st.st_uid != geteuid() && st.st_uid != 0)
-		return err_note(-L3_DENIED, "%s holds keys, but belongs to user %u",
-				buf_cstr(&path), (unsigned)st.st_uid);
-	if (st.st_mode & 027)
-		return err_note(
-			-L3_DENIED,
-			"%s holds keys, but others have access to it (mode %04o): chmod 600 %s",
-			buf_cstr(&path), (unsigned)st.st_mode & 07777, buf_cstr(&path));
+	if (!access_key || !secret_key)
+		return -ENOMEM;
+	if (!access_key[0] || !secret_key[0])
+		return err_note(-L3_DENIED, "the access key or the secret key is empty");
+	if (!is_printable(access_key) || !is_printable(secret_key) || !is_printable(session_token))
+		return err_note(-L3_DENIED, "the credentials contain blanks or control characters");
 	return 0;
 }
 
-/* All of a key from one text. -ENOENT: nothing of it there. */
-static int from_text(const struct shared *f, struct buf *text, const char *profile,
-		     struct s3_cred *ret)
+int s3_cred_make(char *access_key, char *secret_key, char *session_token, int64_t expires_s,
+		 struct s3_cred *ret)
 {
-	int err = shared_get(f, text, profile, "aws_access_key_id", &ret->access_key);
+	struct s3_cred c = { .expires_s = expires_s };
+	int err;
 
-	if (err < 0)
-		return err;
-	err = shared_get(f, text, profile, "aws_secret_access_key", &ret->secret_key);
-	if (err == -ENOENT)
-		return err_note(-L3_DENIED,
-				"profile %s has aws_access_key_id, but no aws_secret_access_key",
-				profile);
-	if (err >= 0 &&
-	    shared_get(f, text, profile, "aws_session_token", &ret->session_token) == -ENOMEM)
-		err = -ENOMEM;
-	return err < 0 ? err : check_private(f);
-}
-
-static int from_profile(const char *profile, bool named, struct s3_cred *ret)
-{
-	bool section_seen = false;
-	int err = -ENOENT;
-
-	if (strlen(profile) > PROFILE_MAX)
-		return err_note(-L3_BAD_OPTION, "the profile's name is too long");
-	for (size_t i = 0; err == -ENOENT && i < ARRAY_LEN(files); i++) {
-		struct buf text CLEANUP(wipe_buf) = BUF_INIT;
-
-		err = read_shared(&files[i], &text);
-		if (err < 0)
-			return err;
-		section_seen |= shared_get(&files[i], &text, profile, NULL, NULL) >= 0;
-		err = from_text(&files[i], &text, profile, ret);
+	if (session_token && !*session_token) {
+		free(session_token);
+		session_token = NULL;
 	}
-	return err == -ENOENT ? no_keys(profile, section_seen, named) : err;
+	err = check(access_key, secret_key, session_token);
+	if (err >= 0) {
+		c.access_key = strdup(access_key);
+		c.secret_key = keep_secret(secret_key);
+		c.session_token = session_token ? keep_secret(session_token) : NULL;
+		if (!c.access_key || !c.secret_key || (session_token && !c.session_token))
+			err = -ENOMEM;
+	}
+	s3_wipe(access_key);
+	s3_wipe(secret_key);
+	s3_wipe(session_token);
+	if (err < 0)
+		s3_cred_release(&c);
+	else
+		*ret = c;
+	return err;
 }
 
-/* Its secrets go where they are protected; on failure, too, nothing of them stays in ordinary
- * memory. */
-static int protect(struct s3_cred *c)
-{
-	bool token = c->session_token;
+/* ---- the environment ---- */
 
-	c->secret_key = keep_secret(c->secret_key);
-	c->session_token = keep_secret(c->session_token);
-	return c->secret_key && (!token || c->session_token) ? 0 : -ENOMEM;
+/* What was in the environment: taken out of it once for all (store_take_keys). */
+static struct {
+	const char *name;
+	char *value; /* protected */
+} secrets[] = {
+	{ "AWS_ACCESS_KEY_ID", NULL },
+	{ "AWS_SECRET_ACCESS_KEY", NULL },
+	{ "AWS_SESSION_TOKEN", NULL },
+	{ "AWS_CONTAINER_AUTHORIZATION_TOKEN", NULL },
+};
+
+const char *s3_secret_env(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(secrets); i++)
+		if (secrets[i].value && strcmp(secrets[i].name, name) == 0)
+			return secrets[i].value;
+	return s3_env(name);
 }
 
-/* The key that was in the environment: taken out of it once for all (store_take_keys). */
-static struct s3_cred taken;
-
-static const char *key_variable(const char *name, const char *taken_value)
+int s3_cred_environment(struct s3_cred *ret)
 {
-	return taken.access_key ? taken_value : env(name);
-}
+	const char *id = s3_secret_env("AWS_ACCESS_KEY_ID");
+	const char *secret = s3_secret_env("AWS_SECRET_ACCESS_KEY");
+	const char *token = s3_secret_env("AWS_SESSION_TOKEN");
 
-static bool has_environment(void)
-{
-	return key_variable("AWS_ACCESS_KEY_ID", taken.access_key);
-}
-
-static int from_environment(struct s3_cred *ret)
-{
-	const char *id = key_variable("AWS_ACCESS_KEY_ID", taken.access_key);
-	const char *secret = key_variable("AWS_SECRET_ACCESS_KEY", taken.secret_key);
-	const char *token = key_variable("AWS_SESSION_TOKEN", taken.session_token);
-
+	if (!id)
+		return err_note(-ENOENT, "AWS_ACCESS_KEY_ID is not set");
 	if (!secret)
 		return err_note(-L3_DENIED,
 				"AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not");
-	ret->access_key = strdup(id);
-	ret->secret_key = strdup(secret);
-	ret->session_token = token ? strdup(token) : NULL;
-	return ret->access_key && ret->secret_key && (!token || ret->session_token) ? 0 : -ENOMEM;
+	return s3_cred_make(strdup(id), strdup(secret), token ? strdup(token) : NULL, 0, ret);
 }
 
 /* unsetenv alone leaves the bytes where they were, at the top of the stack. */
@@ -407,99 +177,133 @@ static void clear_variable(const char *name)
 
 int store_take_keys(void)
 {
-	struct s3_cred c = { 0 };
+	char *kept[ARRAY_LEN(secrets)] = { NULL };
 	int err = 0;
 
-	if (!env("AWS_ACCESS_KEY_ID") || !env("AWS_SECRET_ACCESS_KEY"))
-		return 0;
-	err = s3_cred_load(NULL, &c);
+	for (size_t i = 0; err >= 0 && i < ARRAY_LEN(secrets); i++)
+		if (s3_env(secrets[i].name) && !(kept[i] = keep_secret(s3_env(secrets[i].name))))
+			err = -ENOMEM;
+	for (size_t i = 0; i < ARRAY_LEN(secrets); i++) {
+		if (err < 0) {
+			free_secret(kept[i]);
+		} else if (kept[i]) {
+			free_secret(secrets[i].value);
+			secrets[i].value = kept[i];
+			clear_variable(secrets[i].name);
+		}
+	}
+	return err;
+}
+
+/* ---- the shared files ---- */
+
+static int no_static(struct s3_files *f, const char *profile)
+{
+	return err_note(
+		-ENOENT,
+		"[%s] with aws_access_key_id and aws_secret_access_key is in neither %s nor %s",
+		profile, f->path[S3_FILE_CREDENTIALS], f->path[S3_FILE_CONFIG]);
+}
+
+int s3_cred_static(struct s3_files *f, const char *profile, struct s3_cred *ret)
+{
+	char *id CLEANUP(s3_wipe_ptr) = NULL, *secret = NULL, *token = NULL;
+	int which = 0, err = -ENOENT;
+
+	for (; which < S3_FILE_COUNT; which++) {
+		err = s3_files_get_from(f, (enum s3_file)which, profile, "aws_access_key_id", &id);
+		if (err != -ENOENT)
+			break;
+	}
 	if (err < 0)
-		return err;
-	taken = c;
-	clear_variable("AWS_ACCESS_KEY_ID");
-	clear_variable("AWS_SECRET_ACCESS_KEY");
-	clear_variable("AWS_SESSION_TOKEN");
-	return 0;
-}
-
-/* These go into headers. */
-static bool is_printable(const char *s)
-{
-	for (; s && *s; s++)
-		if ((unsigned char)*s <= ' ' || (unsigned char)*s > '~')
-			return false;
-	return true;
-}
-
-static int check(const struct s3_cred *c)
-{
-	if (!c->access_key[0] || !c->secret_key[0])
-		return err_note(-L3_DENIED, "the access key or the secret key is empty");
-	if (!is_printable(c->access_key) || !is_printable(c->secret_key) ||
-	    !is_printable(c->session_token))
-		return err_note(-L3_DENIED, "the credentials contain blanks or control characters");
-	return 0;
-}
-
-int s3_cred_load(const char *profile, struct s3_cred *ret)
-{
-	struct s3_cred c = { 0 };
-	int err;
-
-	if (!profile && has_environment())
-		err = from_environment(&c);
-	else
-		err = from_profile(profile_name(profile), profile || env("AWS_PROFILE"), &c);
+		return err == -ENOENT ? no_static(f, profile) : err;
+	err = s3_files_get_from(f, (enum s3_file)which, profile, "aws_secret_access_key", &secret);
+	if (err == -ENOENT)
+		return err_note(-L3_DENIED,
+				"profile %s has aws_access_key_id, but no aws_secret_access_key",
+				profile);
 	if (err >= 0)
-		err = check(&c);
+		err = s3_files_get_from(f, (enum s3_file)which, profile, "aws_session_token",
+					&token);
+	if (err >= 0 || err == -ENOENT)
+		err = s3_check_private(f->path[which]);
 	if (err < 0) {
-		wipe(c.secret_key);
-		wipe(c.session_token);
-		wipe(c.access_key);
+		s3_wipe(secret);
+		s3_wipe(token);
 		return err;
 	}
-	err = protect(&c);
-	if (err < 0)
-		s3_cred_release(&c);
-	else
-		*ret = c;
+	err = s3_cred_make(id, secret, token, 0, ret);
+	id = NULL; /* taken over */
 	return err;
 }
 
-/* ---- other settings ---- */
+/* ---- passwd_file: [BUCKET:]ACCESS_KEY:SECRET_KEY, one a line ---- */
 
-/* The first variable that is set, else the profile's setting, else NULL. */
-static int setting(const char *profile, const char *variable, const char *variable2,
-		   const char *key, char **ret)
+/* 1: it is this bucket's, or everybody's where `named` is false. */
+static int take_line(const char *line, size_t len, const char *bucket, bool named, char **ret_id,
+		     char **ret_secret)
 {
-	const char *value = env(variable) ? env(variable) : variable2 ? env(variable2) : NULL;
-	int err;
+	const char *first = memchr(line, ':', len), *second = NULL, *end = line + len;
 
-	if (value) {
-		*ret = strdup(value);
-		return *ret ? 0 : -ENOMEM;
+	if (first)
+		second = memchr(first + 1, ':', (size_t)(end - first - 1));
+	if (!first || (second && memchr(second + 1, ':', (size_t)(end - second - 1))))
+		return -L3_DENIED;
+	if (named != (second != NULL))
+		return 0;
+	if (second) {
+		if (strlen(bucket) != (size_t)(first - line) ||
+		    memcmp(bucket, line, strlen(bucket)) != 0)
+			return 0;
+		line = first + 1;
+		first = second;
 	}
-	err = profile_get(profile, key, ret);
-	return err == -ENOENT || err == -L3_DENIED ? 0 : err; /* keys are missed elsewhere */
+	*ret_id = strndup(line, (size_t)(first - line));
+	*ret_secret = strndup(first + 1, (size_t)(end - first - 1));
+	return 1;
 }
 
-int s3_profile_load(const char *profile, struct s3_profile *ret)
+static int find_line(const char *path, const char *text, const char *bucket, bool named,
+		     char **ret_id, char **ret_secret)
 {
-	const char *name = profile_name(profile);
-	struct s3_profile p = { 0 };
-	int err;
+	for (unsigned number = 1; *text; number++) {
+		size_t whole = strcspn(text, "\n"), len = whole;
+		int found;
 
-	if (strlen(name) > PROFILE_MAX)
-		return err_note(-L3_BAD_OPTION, "the profile's name is too long");
-	err = setting(name, "AWS_REGION", "AWS_DEFAULT_REGION", "region", &p.region);
+		if (len > 0 && text[len - 1] == '\r')
+			len--;
+		if (len > 0 && text[0] != '#') {
+			found = take_line(text, len, bucket, named, ret_id, ret_secret);
+			if (found < 0)
+				return err_note(found,
+						"passwd_file=%s: line %u is no "
+						"[BUCKET:]ACCESS_KEY:SECRET_KEY",
+						path, number);
+			if (found > 0)
+				return 0;
+		}
+		text += whole + (text[whole] == '\n');
+	}
+	return -ENOENT;
+}
+
+int s3_cred_passwd_file(const char *path, const char *bucket, struct s3_cred *ret)
+{
+	struct buf text CLEANUP(s3_wipe_buf) = BUF_INIT;
+	char *id = NULL, *secret = NULL;
+	int err = s3_read_secret(path, &text);
+
 	if (err >= 0)
-		err = setting(name, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "endpoint_url",
-			      &p.endpoint);
-	if (err >= 0)
-		err = setting(name, "AWS_CA_BUNDLE", NULL, "ca_bundle", &p.ca_file);
+		err = s3_check_private(path);
+	if (err == -ENOENT)
+		return err_note(-L3_DENIED, "passwd_file=%s: there is no such file", path);
 	if (err < 0)
-		s3_profile_release(&p);
-	else
-		*ret = p;
-	return err;
+		return err;
+	err = find_line(path, buf_cstr(&text), bucket, true, &id, &secret);
+	if (err == -ENOENT)
+		err = find_line(path, buf_cstr(&text), bucket, false, &id, &secret);
+	if (err == -ENOENT)
+		return err_note(-L3_DENIED, "passwd_file=%s has no keys for bucket %s", path,
+				bucket);
+	return err < 0 ? err : s3_cred_make(id, secret, NULL, 0, ret);
 }

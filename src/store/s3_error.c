@@ -169,6 +169,22 @@ static void add_region(const struct s3_call *c, struct buf *note)
 			   c->s3->place.bucket, c->s3->place.region, c->s3->place.base);
 }
 
+static void add_keys(const struct s3_call *c, struct buf *note)
+{
+	struct buf trouble CLEANUP(buf_release) = BUF_INIT;
+
+	if (!c->s3->keyring) {
+		buf_add_str(note, "; the request was not signed (option anonymous)");
+		return;
+	}
+	s3_keyring_trouble(c->s3->keyring, &trouble);
+	if (trouble.len)
+		buf_printf(note, "; newer keys could not be had: %s", buf_cstr(&trouble));
+	else
+		buf_add_str(note, "; keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+				  "or from ~/.aws/credentials (profile=NAME)");
+}
+
 static void add_advice(const struct s3_call *c, int err, const char *advice, struct buf *note)
 {
 	if (err == L3_CLOCK_SKEW)
@@ -188,8 +204,7 @@ static void add_advice(const struct s3_call *c, int err, const char *advice, str
 	else if (advice)
 		buf_printf(note, "; %s", advice);
 	if (err == L3_DENIED)
-		buf_add_str(note, "; keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-				  "or from ~/.aws/credentials (profile=NAME)");
+		add_keys(c, note);
 }
 
 int s3_error_judge(const struct s3_call *c)

@@ -12,6 +12,8 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <malloc.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,9 +54,36 @@ struct s3_http {
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
 
+/*
+ * libcurl's memory. What a thread frees while it runs a secret exchange is overwritten first.
+ */
+static _Thread_local bool discreet;
+
+static void curl_free_(void *p)
+{
+	if (discreet && p)
+		OPENSSL_cleanse(p, malloc_usable_size(p));
+	free(p);
+}
+
+static void *curl_realloc_(void *p, size_t size)
+{
+	void *larger;
+
+	if (!discreet || !p)
+		return realloc(p, size);
+	larger = malloc(size);
+	if (!larger)
+		return NULL;
+	memcpy(larger, p, min_u64(size, malloc_usable_size(p)));
+	curl_free_(p);
+	return larger;
+}
+
 static void init_curl(void)
 {
-	(void)curl_global_init(CURL_GLOBAL_DEFAULT);
+	(void)curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, curl_free_, curl_realloc_, strdup,
+				   calloc);
 }
 
 static void share_lock(CURL *curl, curl_lock_data data, curl_lock_access access, void *ctx)
@@ -111,6 +140,12 @@ int s3_http_new(const struct store_config *config, struct s3_http **ret)
 	return 0;
 }
 
+static void free_handle(struct handle *one)
+{
+	(void)curl_multi_cleanup(one->multi);
+	free(one);
+}
+
 void s3_http_free(struct s3_http *h)
 {
 	if (!h)
@@ -119,8 +154,7 @@ void s3_http_free(struct s3_http *h)
 		struct handle *one = h->idle;
 
 		h->idle = one->next;
-		(void)curl_multi_cleanup(one->multi);
-		free(one);
+		free_handle(one);
 	}
 	if (h->share)
 		(void)curl_share_cleanup(h->share);
@@ -544,6 +578,8 @@ static void set_options(struct transfer *t)
 	CURL *c = t->curl;
 
 	set_connection(t);
+	if (t->x->direct)
+		(void)curl_easy_setopt(c, CURLOPT_NOPROXY, "*");
 	(void)curl_easy_setopt(c, CURLOPT_URL, t->x->url);
 	(void)curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
 	(void)curl_easy_setopt(c, CURLOPT_USERAGENT, USER_AGENT);
@@ -666,8 +702,15 @@ int s3_http_do(struct s3_http *h, const struct s3_exchange *x, struct s3_answer 
 	err = take_handle(h, &one);
 	if (err < 0)
 		return err;
+	discreet = x->secret;
 	err = run(&t, one->multi);
-	give_handle(h, one);
+	if (x->secret) { /* with its connection and buffers */
+		free_handle(one);
+		unmake_handle(h);
+	} else {
+		give_handle(h, one);
+	}
+	discreet = false;
 	if (err < 0 && x->sink) {
 		x->sink->len = sink_before;
 		x->sink->failed = false;

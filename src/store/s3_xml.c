@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define DEPTH_MAX 16
 #define PATH_MAX_BYTES 512
@@ -206,19 +205,6 @@ static bool percent_decode(char *s)
 	return true;
 }
 
-/* 2009-10-12T17:50:30.000Z; 0 for anything else. */
-static int64_t parse_time(const char *text)
-{
-	struct tm tm = { 0 };
-
-	if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
-		   &tm.tm_hour, &tm.tm_min, &tm.tm_sec) != 6)
-		return 0;
-	tm.tm_year -= 1900;
-	tm.tm_mon -= 1;
-	return timegm(&tm);
-}
-
 static void add_object(struct reader *r, struct list_form *f)
 {
 	if (!f->key)
@@ -243,7 +229,7 @@ static void on_list(struct reader *r, const char *path, const char *text)
 		if (parse_u64(text, &f->size) < 0)
 			r->err = err_note(-L3_SERVER, "the server lists an object without a size");
 	} else if (strcmp(path, "ListBucketResult/Contents/LastModified") == 0) {
-		f->mtime = parse_time(text);
+		f->mtime = s3_parse_time(text);
 	} else if (strcmp(path, "ListBucketResult/Contents") == 0) {
 		add_object(r, f);
 	} else if (strcmp(path, "ListBucketResult/IsTruncated") == 0) {

@@ -126,6 +126,8 @@ struct store_config {		 /* zero means the default */
 	const char *endpoint;	 /* "https://host:port"; NULL: AWS for the region */
 	const char *region;	 /* NULL: profile's, AWS_REGION, else us-east-1 */
 	const char *profile;	 /* of the shared config files; NULL: AWS_PROFILE or "default" */
+	const char *passwd_file; /* "[BUCKET:]ACCESS_KEY:SECRET_KEY", for this bucket only; NULL: as the AWS tools do */
+	bool anonymous;		 /* requests are not signed: public buckets, for reading */
 	const char *ca_file;	 /* PEM bundle to trust instead of the system's */
 	bool path_style;	 /* https://host/bucket/key; also chosen by itself when the bucket is no host name */
 	bool no_verify;		 /* do not check the server's certificate */

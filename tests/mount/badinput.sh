@@ -328,7 +328,7 @@ bad_keys() {
 	m 'profile nobody: in neither .*credentials nor .*config' 1 "$URL" "$MNT" profile=nobody
 	(
 		unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
-		export HOME=$WORK/home
+		export HOME=$WORK/home AWS_EC2_METADATA_DISABLED=true
 		mkdir -p "$HOME/.aws"
 		m "AWS_ACCESS_KEY_ID.*not set.*neither $HOME/.aws/credentials nor $HOME/.aws/config" 32 "$URL" "$MNT"
 		printf '[default]\naws_access_key_id = half\n' >"$HOME/.aws/credentials"

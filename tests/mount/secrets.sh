@@ -55,6 +55,7 @@ wait
 # From a file, which must be the owner's alone.
 export AWS_SHARED_CREDENTIALS_FILE=$WORK/keys
 printf '[work]\naws_access_key_id = %s\naws_secret_access_key = %s\n' "$AWS_ACCESS_KEY_ID" "$secret" >"$WORK/keys"
+access=$AWS_ACCESS_KEY_ID
 unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
 chmod 644 "$WORK/keys"
 "$PROGRAM" mount "$URL" "$MNT" -o "$(store_opts),profile=work" 2>"$WORK/said" && fail "keys that everybody can read were taken"
@@ -63,6 +64,48 @@ chmod 600 "$WORK/keys"
 mount_fs profile=work
 hidden "keys from a file" "$(daemon_pid)"
 umount_fs
+
+# From a program, which inherits nothing of it; from a file of our own; from a container's endpoint.
+export AWS_CONFIG_FILE=$WORK/config
+printf '{"Version": 1, "AccessKeyId": "%s", "SecretAccessKey": "%s"}\n' "$access" "$secret" >"$WORK/json"
+printf '[profile program]\ncredential_process = cat "%s"\n' "$WORK/json" >"$WORK/config"
+mount_fs profile=program
+hidden "keys from a program" "$(daemon_pid)"
+umount_fs
+(umask 077 && printf '# ours\n%s:%s\n' "$access" "$secret" >"$WORK/passwd")
+mount_fs passwd_file="$WORK/passwd"
+hidden "keys from passwd_file" "$(daemon_pid)"
+umount_fs
+python3 - "$WORK" <<'PY' &
+import http.server, json, os, sys
+keys = json.load(open(sys.argv[1] + "/json"))
+class Endpoint(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        allowed = self.headers.get("Authorization") == "token of the pod"
+        body = json.dumps({**keys, "Token": None, "Expiration": "2099-01-01T00:00:00Z"} if allowed else {}).encode()
+        self.send_response(200 if allowed else 403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+server = http.server.HTTPServer(("127.0.0.1", 0), Endpoint)
+with open(sys.argv[1] + "/port.new", "w") as f:
+    print(server.server_port, file=f)
+os.rename(sys.argv[1] + "/port.new", sys.argv[1] + "/port")
+server.serve_forever()
+PY
+endpoint=$!
+until [ -s "$WORK/port" ]; do kill -0 $endpoint 2>/dev/null || fail "no endpoint"; sleep 0.1; done
+(
+	export AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_CONFIG_FILE=/dev/null
+	export AWS_CONTAINER_CREDENTIALS_FULL_URI=http://127.0.0.1:$(cat "$WORK/port")/ AWS_CONTAINER_AUTHORIZATION_TOKEN="token of the pod"
+	mount_fs
+) || exit 1
+hidden "keys of a container" "$(daemon_pid)"
+! grep -qF "token of the pod" "/proc/$(daemon_pid)/environ" || fail "the container's token is in the environment"
+umount_fs
+kill $endpoint
 
 # Nothing of it in what it leaves behind.
 ! grep -rqF "$secret" "$CACHE" || fail "in the cache"

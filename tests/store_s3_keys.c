@@ -185,6 +185,7 @@ START_TEST(who_has_none_is_told_everybody_who_was_asked_and_why_he_had_none)
 {
 	static const char *const words[] = {
 		"environment: AWS_ACCESS_KEY_ID is not set",
+		"web identity: AWS_WEB_IDENTITY_TOKEN_FILE is not set",
 		"profile: [default] with aws_access_key_id",
 		"container: neither AWS_CONTAINER_CREDENTIALS_RELATIVE_URI nor",
 		"EC2: AWS_EC2_METADATA_DISABLED is true",
@@ -481,6 +482,252 @@ START_TEST(an_instance_that_may_not_have_its_keys_says_so)
 }
 END_TEST
 
+/* ---- roles ---- */
+
+#define ROLE_ARN "arn:aws:iam::123456789012:role/mounts"
+#define STS_XML(action, id)                                                                        \
+	OK_HEAD "<" action "Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><" action \
+		"Result><AssumedRoleUser><Arn>x</Arn></"                                           \
+		"AssumedRoleUser><Credentials><AccessKeyId>" id                                    \
+		"</AccessKeyId><SecretAccessKey>" SECRET "</SecretAccessKey><SessionToken>" TOKEN  \
+		"</SessionToken><Expiration>" IN_AN_HOUR "</Expiration></Credentials></" action    \
+		"Result></" action "Response>"
+
+static void use_sts(void)
+{
+	unsetenv("http_proxy");
+	set("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:%d", server.port);
+}
+
+START_TEST(a_profile_s_role_is_assumed_with_the_keys_of_its_source)
+{
+	SERVE({ .text = STS_XML("AssumeRole", "AKROLE") });
+
+	use_sts();
+	write_file(".aws/credentials", "[base]\naws_access_key_id=AKBASE\naws_secret_access_key="
+				       "baseSecret\naws_session_token=baseToken\n");
+	ck_assert_int_eq(system("chmod 600 \"$HOME/.aws/credentials\""), 0);
+	write_file(".aws/config", "[default]\nrole_arn = " ROLE_ARN "\nsource_profile = base\n"
+				  "external_id = 12 3/4\nrole_session_name = me@here\n"
+				  "duration_seconds = 3600\n");
+	ck_ring("AKROLE", TOKEN);
+	ck_assert_int_eq(keys->cred.expires_s, START_S + 3600);
+	ck_sent(0, "POST / HTTP/1.1\r\n");
+	ck_sent(0, "\r\ncontent-type: application/x-www-form-urlencoded\r\n");
+	ck_sent(0, "Credential=AKBASE/");
+	ck_sent(0, "/eu-west-1/sts/aws4_request");
+	ck_sent(0, "\r\nx-amz-security-token: baseToken\r\n");
+	ck_sent(0, "\r\n\r\nAction=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A"
+		   "123456789012%3Arole%2Fmounts&RoleSessionName=me%40here&ExternalId=12%203%2F4&"
+		   "DurationSeconds=3600");
+	ck_not_sent(0, "baseSecret");
+}
+END_TEST
+
+START_TEST(roles_lead_to_roles_and_a_role_s_source_may_be_the_host)
+{
+	SERVE({ .text = HOST_JSON("AKPOD", IN_AN_HOUR) },
+	      { .text = STS_XML("AssumeRole", "AKFIRST") },
+	      { .text = STS_XML("AssumeRole", "AKSECOND") });
+
+	use_sts();
+	set("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:%d/", server.port);
+	write_file(".aws/config", "[default]\nrole_arn = arn:2\nsource_profile = first\n"
+				  "[profile first]\nrole_arn = arn:1\n"
+				  "credential_source = EcsContainer\n");
+	ck_ring("AKSECOND", TOKEN);
+	ck_sent(1, "Credential=AKPOD/");
+	ck_sent(1, "RoleArn=arn%3A1&RoleSessionName=levels3fs-1795248000-");
+	ck_sent(2, "Credential=AKFIRST/");
+	ck_sent(2, "RoleArn=arn%3A2&");
+}
+END_TEST
+
+START_TEST(a_role_that_cannot_be_assumed_says_why)
+{
+	static const struct {
+		const char *config;
+		int err;
+		const char *words;
+	} cases[] = {
+		{ "[default]\nrole_arn=a\n", L3_BAD_OPTION, "source_profile or credential_source" },
+		{ "[default]\nrole_arn=a\nsource_profile=b\ncredential_source=Environment\n",
+		  L3_BAD_OPTION, "one of them" },
+		{ "[default]\nrole_arn=a\nsource_profile=nobody\n", L3_BAD_OPTION,
+		  "profile nobody: in neither" },
+		{ "[default]\nrole_arn=a\nsource_profile=b\n[profile b]\nrole_arn=c\n"
+		  "source_profile=default\n",
+		  L3_BAD_OPTION, "in a circle" },
+		{ "[default]\nrole_arn=a\ncredential_source=Ecs\n", L3_BAD_OPTION,
+		  "must be Environment, EcsContainer or Ec2InstanceMetadata" },
+		{ "[default]\nrole_arn=a\ncredential_source=Environment\n", L3_DENIED,
+		  "profile default: AWS_ACCESS_KEY_ID is not set" },
+		{ "[default]\nrole_arn=a\nsource_profile=b\nmfa_serial=m\n", L3_DENIED,
+		  "mfa_serial" },
+		{ "[default]\nrole_arn=a\nsource_profile=b\nduration_seconds=60\n[profile b]\n"
+		  "credential_process=echo '" PROCESS_JSON("AKP") "'\n",
+		  L3_BAD_OPTION, "duration_seconds = 60: must be a number from 900 to 43200" },
+		{ "[default]\nrole_arn=a\nsource_profile=b\n[profile b]\n"
+		  "credential_process=echo '" PROCESS_JSON("AKP") "'\n",
+		  L3_DENIED, "<Code>AccessDenied</Code>" },
+	};
+
+	SERVE({ .text = REFUSED "<ErrorResponse><Error><Code>AccessDenied</Code></Error>"
+				"</ErrorResponse>" });
+	use_sts();
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		write_file(".aws/config", cases[i].config);
+		ck_refused(-cases[i].err, cases[i].words);
+	}
+}
+END_TEST
+
+START_TEST(an_answer_of_sts_without_keys_is_refused)
+{
+	SERVE({ .text = OK_HEAD "<AssumeRoleResponse/>" }, { .text = OK_HEAD "<html/>" },
+	      { .text = OK_HEAD "{}" });
+
+	use_sts();
+	write_file(".aws/config", "[default]\nrole_arn=a\nsource_profile=default\n"
+				  "credential_process=echo '" PROCESS_JSON("AKP") "'\n");
+	ck_refused(-L3_SERVER, "AssumeRole: the answer has no keys");
+	ck_refused(-L3_SERVER, "AssumeRole: the server's answer is no AssumeRoleResponse");
+	ck_refused(-L3_SERVER, "AssumeRole: the server's XML is not well-formed");
+}
+END_TEST
+
+START_TEST(a_web_identity_s_token_is_shown_unsigned_and_read_anew_each_time)
+{
+	SERVE({ .text = STS_XML("AssumeRoleWithWebIdentity", "AKWEB") },
+	      { .text = STS_XML("AssumeRoleWithWebIdentity", "AKWEB2") });
+
+	use_sts();
+	set("AWS_WEB_IDENTITY_TOKEN_FILE", "%s/token", here.folder);
+	ck_refused(-L3_DENIED, "AWS_ROLE_ARN is not");
+	set("AWS_ROLE_ARN", "%s", ROLE_ARN);
+	ck_refused(-L3_DENIED, "web identity token: cannot read");
+	set("AWS_ROLE_SESSION_NAME", "pod");
+	write_file("token", "eyJ.first+/=\n");
+	ck_ring("AKWEB", TOKEN);
+	ck_sent(0, "\r\n\r\nAction=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn%3Aaws"
+		   "%3Aiam%3A%3A123456789012%3Arole%2Fmounts&RoleSessionName=pod&"
+		   "WebIdentityToken=eyJ.first%2B%2F%3D");
+	ck_not_sent(0, "\r\nauthorization:");
+	write_file("token", "eyJ.second");
+	ck_assert(s3_keyring_renew(ring, keys));
+	ck_present("AKWEB2");
+	ck_sent(1, "&WebIdentityToken=eyJ.second");
+}
+END_TEST
+
+START_TEST(a_profile_may_have_a_web_identity)
+{
+	char config[PATH_MAX + 256];
+
+	SERVE({ .text = STS_XML("AssumeRoleWithWebIdentity", "AKWEB") });
+	use_sts();
+	write_file("token", "tok");
+	(void)snprintf(config, sizeof(config),
+		       "[default]\nrole_arn=arn:x\nweb_identity_token_file=%s/token\n",
+		       here.folder);
+	write_file(".aws/config", config);
+	ck_ring("AKWEB", TOKEN);
+	ck_sent(0, "&WebIdentityToken=tok");
+}
+END_TEST
+
+/* ---- SSO ---- */
+
+#define SSO_CONFIG                                                                                 \
+	"[default]\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = My Role\n"  \
+	"[sso-session corp]\nsso_region = eu-central-1\n"                                          \
+	"sso_start_url = https://corp.example/start\n"
+
+static void write_login(const char *name, const char *expires)
+{
+	char text[256], file[PATH_MAX], command[256];
+
+	/* Named as the AWS tools name it, by a tool that is not ours. */
+	(void)snprintf(
+		command, sizeof(command),
+		"mkdir -p \"$HOME/.aws/sso/cache\" && printf %%s '%s' | sha1sum | cut -c1-40 "
+		">\"$HOME/sum\"",
+		name);
+	ck_assert_int_eq(system(command), 0);
+	{
+		struct buf sum CLEANUP(buf_release) = BUF_INIT;
+
+		read_file("sum", &sum);
+		ck_assert_uint_eq(sum.len, 41);
+		sum.len--;
+		(void)snprintf(file, sizeof(file), ".aws/sso/cache/%s.json", buf_cstr(&sum));
+	}
+	(void)snprintf(text, sizeof(text),
+		       "{\"startUrl\":\"u\",\"accessToken\":\"loginToken\",\"expiresAt\":\"%s\"}",
+		       expires);
+	write_file(file, text);
+}
+
+#define SSO_JSON                                                                                   \
+	OK_HEAD "{\"roleCredentials\":{\"accessKeyId\":\"AKSSO\",\"secretAccessKey\":\"" SECRET    \
+		"\",\"sessionToken\":\"" TOKEN "\",\"expiration\":1795251600000}}"
+
+static void use_sso(void)
+{
+	unsetenv("http_proxy");
+	set("AWS_ENDPOINT_URL_SSO", "http://127.0.0.1:%d", server.port);
+}
+
+START_TEST(a_login_gives_the_keys_of_a_role)
+{
+	SERVE({ .text = SSO_JSON }, { .text = SSO_JSON });
+
+	use_sso();
+	write_file(".aws/config", SSO_CONFIG);
+	write_login("corp", "2026-11-21T08:00:01UTC");
+	ck_ring("AKSSO", TOKEN);
+	ck_assert_int_eq(keys->cred.expires_s, START_S + 3600);
+	ck_sent(0, "GET /federation/credentials?role_name=My%20Role&account_id=123456789012 HTTP");
+	ck_sent(0, "\r\nx-amz-sso_bearer_token: loginToken\r\n");
+	ck_not_sent(0, "\r\nauthorization:");
+	s3_keyring_free(ring);
+	ring = NULL;
+	/* The older kind, without a session. */
+	write_file(".aws/config",
+		   "[default]\nsso_start_url = https://old.example/start\n"
+		   "sso_region = eu-west-1\nsso_account_id = 1\nsso_role_name = r\n");
+	write_login("https://old.example/start", "2026-11-21T09:00:01Z");
+	ck_ring("AKSSO", TOKEN);
+	ck_sent(1, "?role_name=r&account_id=1 ");
+}
+END_TEST
+
+START_TEST(who_must_log_in_again_is_told_how)
+{
+	SERVE({ .text = "HTTP/1.1 401 Unauthorized\r\nContent-Length: @\r\n\r\n{}" });
+
+	use_sso();
+	write_file(".aws/config", SSO_CONFIG);
+	ck_refused(-L3_DENIED, "there is no login: run \"aws sso login --profile default\"");
+	write_login("corp", "2026-11-21T07:59:59Z");
+	ck_refused(-L3_DENIED, "the login has expired: run \"aws sso login --profile default\"");
+	write_login("corp", "never");
+	ck_refused(-L3_DENIED, "run \"aws sso login");
+	write_login("corp", "2026-11-21T09:00:00Z");
+	ck_refused(-L3_DENIED, "not accepted any more: run \"aws sso login");
+}
+END_TEST
+
+START_TEST(settings_that_a_login_lacks_are_named)
+{
+	write_file(".aws/config", "[default]\nsso_session = corp\n");
+	ck_refused(-L3_DENIED, "[sso-session corp] with sso_region is not in");
+	write_file(".aws/config",
+		   "[default]\nsso_session = corp\n[sso-session corp]\nsso_region=x\n");
+	ck_refused(-L3_DENIED, "SSO needs sso_account_id");
+}
+END_TEST
+
 /* ---- renewing ---- */
 
 static void be_a_container(void)
@@ -726,6 +973,19 @@ static void add_providers(TCase *t)
 	tcase_add_test(t, an_instance_that_may_not_have_its_keys_says_so);
 }
 
+static void add_roles(TCase *t)
+{
+	tcase_add_test(t, a_profile_s_role_is_assumed_with_the_keys_of_its_source);
+	tcase_add_test(t, roles_lead_to_roles_and_a_role_s_source_may_be_the_host);
+	tcase_add_test(t, a_role_that_cannot_be_assumed_says_why);
+	tcase_add_test(t, an_answer_of_sts_without_keys_is_refused);
+	tcase_add_test(t, a_web_identity_s_token_is_shown_unsigned_and_read_anew_each_time);
+	tcase_add_test(t, a_profile_may_have_a_web_identity);
+	tcase_add_test(t, a_login_gives_the_keys_of_a_role);
+	tcase_add_test(t, who_must_log_in_again_is_told_how);
+	tcase_add_test(t, settings_that_a_login_lacks_are_named);
+}
+
 static void add_renewals(TCase *t)
 {
 	tcase_add_test(t, keys_are_renewed_in_the_background_before_they_expire);
@@ -750,6 +1010,7 @@ int main(void)
 	tcase_set_timeout(providers, 60);
 	tcase_set_timeout(renewals, 60);
 	add_providers(providers);
+	add_roles(providers);
 	add_renewals(renewals);
 	suite_add_tcase(s, providers);
 	suite_add_tcase(s, renewals);

@@ -74,6 +74,7 @@ void s3_keyring_trouble(struct s3_keyring *r, struct buf *out);
 
 /* ---- s3_sign.c ---- */
 
+#define S3_AMZ_DATE_LEN 17
 #define S3_SHA256_HEX_LEN 65
 #define S3_MD5_BASE64_LEN 25
 
@@ -95,6 +96,8 @@ struct s3_sign_request {
 	const struct s3_cred *cred;
 };
 
+/* This moment, as x-amz-date has it. */
+int s3_amz_date(char out[S3_AMZ_DATE_LEN]);
 /* Appends the value of the Authorization header. */
 int s3_sign(const struct s3_sign_request *r, struct buf *ret_authorization);
 /* The first step of it; signed_names gets "host;x-amz-date". */
@@ -133,6 +136,8 @@ int s3_xml_upload_id(const void *xml, size_t len, char **ret, struct s3_error *r
 int s3_xml_delete(const void *xml, size_t len, struct s3_error *ret, char key[S3_KEY_MAX + 1]);
 /* True if it is an <Error> with a code. */
 bool s3_xml_error(const void *xml, size_t len, struct s3_error *ret);
+/* STS' answer: root "AssumeRoleResponse" or the like. */
+int s3_xml_credentials(const void *xml, size_t len, const char *root, struct s3_cred *ret);
 /* Text for an element. False if XML cannot hold it (control characters). */
 bool s3_xml_escape(struct buf *out, const char *text);
 
@@ -195,6 +200,10 @@ struct s3_place {
 int s3_place_parse(const char *url, const struct store_config *config,
 		   const struct s3_profile *profile, struct s3_place *ret);
 void s3_place_release(struct s3_place *p);
+/* "https://host:port[/]" → scheme with "://", and "host:port". -L3_BAD_OPTION with a note that
+ * names the option or variable it is from. */
+int s3_split_endpoint(const char *name, const char *endpoint, char **ret_scheme, char **ret_host);
+int s3_check_region(const char *name, const char *region);
 
 /* ---- the store, and one request to it ---- */
 

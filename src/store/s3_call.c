@@ -6,9 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#define AMZ_DATE_LEN 17
 #define HEADERS_MAX (S3_CALL_HEADERS + 5)
 
 /* ---- setting up ---- */
@@ -43,7 +41,7 @@ void s3_call_query(struct s3_call *c, const char *name, const char *value)
 struct dressed { /* what one sending needs besides the call */
 	struct s3_header headers[HEADERS_MAX];
 	size_t header_count;
-	char date[AMZ_DATE_LEN];
+	char date[S3_AMZ_DATE_LEN];
 	struct buf path, url, authorization;
 };
 
@@ -92,8 +90,6 @@ static int sign(struct s3_call *c, struct dressed *d, const struct s3_cred *cred
 				     .region = c->s3->place.region,
 				     .service = "s3",
 				     .cred = cred };
-	time_t now = time(NULL);
-	struct tm tm;
 	int err;
 
 	if (!cred) { /* anonymous */
@@ -101,8 +97,9 @@ static int sign(struct s3_call *c, struct dressed *d, const struct s3_cred *cred
 			add(d, c->headers[i].name, c->headers[i].value);
 		return 0;
 	}
-	if (!gmtime_r(&now, &tm) || !strftime(d->date, sizeof(d->date), "%Y%m%dT%H%M%SZ", &tm))
-		return err_note(-L3_CLOCK_SKEW, "this machine's clock shows no possible time");
+	err = s3_amz_date(d->date);
+	if (err < 0)
+		return err;
 	add(d, "host", c->s3->place.host);
 	add(d, "x-amz-content-sha256", payload_sha256);
 	add(d, "x-amz-date", d->date);

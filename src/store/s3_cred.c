@@ -9,6 +9,7 @@
 #include "store/s3_cred.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,24 @@ void s3_wipe(char *s)
 	if (s)
 		OPENSSL_cleanse(s, strlen(s));
 	free(s);
+}
+
+void s3_wipe_free(void *p)
+{
+	if (p)
+		OPENSSL_cleanse(p, malloc_usable_size(p));
+	free(p);
+}
+
+void *s3_wipe_realloc(void *p, size_t size)
+{
+	void *larger = malloc(size);
+
+	if (larger && p) {
+		memcpy(larger, p, min_u64(size, malloc_usable_size(p)));
+		s3_wipe_free(p);
+	}
+	return larger;
 }
 
 void s3_wipe_ptr(char **s)

@@ -63,7 +63,9 @@ int s3_check_private(const char *path);
 
 /* ---- s3_cred.c ---- */
 
-void s3_wipe(char *s); /* and frees; NULL is fine */
+void s3_wipe(char *s);	    /* and frees; NULL is fine */
+void s3_wipe_free(void *p); /* all that malloc gave for it */
+void *s3_wipe_realloc(void *p, size_t size);
 void s3_wipe_ptr(char **s);
 void s3_wipe_buf(struct buf *b);
 /* A variable with a secret in it, also when store_take_keys has taken it out of the environment. */
@@ -108,6 +110,20 @@ bool s3_json_is_version_1(const struct buf *json);
 /* ---- the providers ---- */
 
 int s3_cred_process(const struct s3_chain *chain, const char *command, struct s3_cred *ret);
+struct s3_role { /* strings may be NULL but arn */
+	const char *arn, *session_name, *external_id, *duration_seconds;
+	const char *token_file; /* for web identities */
+};
+
+/* `source`: the keys of who may assume it. */
+int s3_cred_role(const struct s3_chain *chain, const struct s3_role *role,
+		 const struct s3_cred *source, struct s3_cred *ret);
+int s3_cred_web_identity(const struct s3_chain *chain, const struct s3_role *role,
+			 struct s3_cred *ret);
+int s3_cred_web_identity_env(const struct s3_chain *chain, struct s3_cred *ret);
+/* -ENOENT if the profile has nothing of SSO in it. */
+int s3_cred_sso(const struct s3_chain *chain, struct s3_files *f, const char *profile,
+		struct s3_cred *ret);
 int s3_cred_container(const struct s3_chain *chain, struct s3_cred *ret);
 int s3_cred_ec2(const struct s3_chain *chain, struct s3_cred *ret);
 

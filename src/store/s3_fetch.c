@@ -7,14 +7,12 @@
 
 #include <errno.h>
 #include <jansson.h>
-#include <malloc.h>
-#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define SAID_MAX 200
+#define SAID_MAX 600
 
 /* ---- exchanges ---- */
 
@@ -77,18 +75,11 @@ int s3_fetch_run(struct s3_http *http, const struct s3_fetch *f, struct buf *ret
 
 /* ---- JSON ---- */
 
-static void clear_and_free(void *p)
-{
-	if (p)
-		OPENSSL_cleanse(p, malloc_usable_size(p));
-	free(p);
-}
-
 static pthread_once_t json_once = PTHREAD_ONCE_INIT;
 
 static void set_up_json(void)
 {
-	json_set_alloc_funcs(malloc, clear_and_free);
+	json_set_alloc_funcs(malloc, s3_wipe_free);
 }
 
 static void free_json(json_t **j)

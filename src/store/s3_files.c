@@ -165,8 +165,11 @@ static int read_shared(struct s3_files *f, enum s3_file which)
 		(void)s3_home_path(names[which], &f->path[which]);
 	if (!f->path[which])
 		return -ENOMEM;
-	err = s3_read_secret(f->path[which], &f->text[which]);
-	if (err == -ENOENT || err == -ENOTDIR)
+	if (access(f->path[which], F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR))
+		err = 0;
+	else
+		err = s3_read_secret(f->path[which], &f->text[which]);
+	if (err == -ENOENT)
 		err = 0;
 	(void)buf_cstr(&f->text[which]);
 	return err < 0 ? err : buf_error(&f->text[which]);
@@ -180,7 +183,7 @@ int s3_files_read(struct s3_files *f)
 	for (int i = 0; i < S3_FILE_COUNT; i++) {
 		int one = read_shared(f, (enum s3_file)i);
 
-		err = err < 0 ? err : one;
+		err = one < 0 ? one : err;
 	}
 	return err;
 }

@@ -8,12 +8,10 @@
  * stays below SLOWEST on average, so that a server that drips cannot hold one for ever. There is no
  * other limit: large objects on slow lines take their time.
  */
-#include "store/s3.h"
+#include "store/s3_cred.h"
 
 #include <curl/curl.h>
 #include <errno.h>
-#include <malloc.h>
-#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,23 +59,15 @@ static _Thread_local bool discreet;
 
 static void curl_free_(void *p)
 {
-	if (discreet && p)
-		OPENSSL_cleanse(p, malloc_usable_size(p));
-	free(p);
+	if (discreet)
+		s3_wipe_free(p);
+	else
+		free(p);
 }
 
 static void *curl_realloc_(void *p, size_t size)
 {
-	void *larger;
-
-	if (!discreet || !p)
-		return realloc(p, size);
-	larger = malloc(size);
-	if (!larger)
-		return NULL;
-	memcpy(larger, p, min_u64(size, malloc_usable_size(p)));
-	curl_free_(p);
-	return larger;
+	return discreet ? s3_wipe_realloc(p, size) : realloc(p, size);
 }
 
 static void init_curl(void)

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define SHA256_BYTES 32
 #define MD5_BYTES 16
@@ -250,6 +251,16 @@ static int signature(const struct s3_sign_request *r, const struct buf *to_sign,
 	if (err >= 0)
 		to_hex(sum, sizeof(sum), out);
 	return err;
+}
+
+int s3_amz_date(char out[S3_AMZ_DATE_LEN])
+{
+	time_t now = time(NULL);
+	struct tm tm;
+
+	if (!gmtime_r(&now, &tm) || !strftime(out, S3_AMZ_DATE_LEN, "%Y%m%dT%H%M%SZ", &tm))
+		return err_note(-L3_CLOCK_SKEW, "this machine's clock shows no possible time");
+	return 0;
 }
 
 int s3_sign(const struct s3_sign_request *r, struct buf *ret)

@@ -116,8 +116,7 @@ static bool is_port(const char *colon, const char *end)
 	return *colon == ':' && port >= 1 && port <= 65535;
 }
 
-/* "https://host:port[/]" → scheme with "://", and "host:port". */
-static int split_endpoint(const char *endpoint, char **ret_scheme, char **ret_host)
+int s3_split_endpoint(const char *name, const char *endpoint, char **ret_scheme, char **ret_host)
 {
 	const char *sep = strstr(endpoint, "://");
 	const char *host = sep ? sep + 3 : endpoint;
@@ -125,19 +124,20 @@ static int split_endpoint(const char *endpoint, char **ret_scheme, char **ret_ho
 
 	if (memchr(host, '@', len))
 		return err_note(-L3_BAD_OPTION,
-				"endpoint: no user and password in it; credentials come from the "
-				"environment or ~/.aws/credentials");
+				"%s: no user and password in it; credentials come from the "
+				"environment or ~/.aws/credentials",
+				name);
 	if (sep && strncmp(endpoint, "https://", 8) != 0 && strncmp(endpoint, "http://", 7) != 0)
-		return err_note(-L3_BAD_OPTION,
-				"endpoint=%s: only https:// and http:// can be used", endpoint);
+		return err_note(-L3_BAD_OPTION, "%s=%s: only https:// and http:// can be used",
+				name, endpoint);
 	if (len == 0 || (host[len] && strcmp(host + len, "/") != 0))
-		return err_note(-L3_BAD_OPTION,
-				"endpoint=%s: write https://HOST or https://HOST:PORT", endpoint);
+		return err_note(-L3_BAD_OPTION, "%s=%s: write https://HOST or https://HOST:PORT",
+				name, endpoint);
 	for (size_t i = 0; i < len; i++)
 		if (!isalnum((unsigned char)host[i]) && !strchr("-._:[]", host[i]))
-			return err_note(-L3_BAD_OPTION, "endpoint=%s: not a host name", endpoint);
+			return err_note(-L3_BAD_OPTION, "%s=%s: not a host name", name, endpoint);
 	if (!is_port(memchr(host, ':', len), host + len))
-		return err_note(-L3_BAD_OPTION, "endpoint=%s: a port is a number from 1 to 65535",
+		return err_note(-L3_BAD_OPTION, "%s=%s: a port is a number from 1 to 65535", name,
 				endpoint);
 	*ret_scheme = sep ? strndup(endpoint, (size_t)(host - endpoint)) : strdup("https://");
 	*ret_host = strndup(host, len);
@@ -154,13 +154,13 @@ static int aws_endpoint(const char *region, char **ret_scheme, char **ret_host)
 	return *ret_scheme && *ret_host ? 0 : -ENOMEM;
 }
 
-static int check_region(const char *region)
+int s3_check_region(const char *name, const char *region)
 {
 	if (!*region || strlen(region) > 63)
-		return err_note(-L3_BAD_OPTION, "region=%s: no region's name", region);
+		return err_note(-L3_BAD_OPTION, "%s=%s: no region's name", name, region);
 	for (const char *c = region; *c; c++)
 		if (!isalnum((unsigned char)*c) && *c != '-' && *c != '_')
-			return err_note(-L3_BAD_OPTION, "region=%s: no region's name", region);
+			return err_note(-L3_BAD_OPTION, "%s=%s: no region's name", name, region);
 	return 0;
 }
 
@@ -235,11 +235,11 @@ int s3_place_parse(const char *url, const struct store_config *config,
 	if (!region)
 		region = "us-east-1";
 	if (err >= 0)
-		err = check_region(region);
+		err = s3_check_region("region", region);
 	if (err >= 0 && !(p.region = strdup(region)))
 		err = -ENOMEM;
 	if (err >= 0)
-		err = endpoint ? split_endpoint(endpoint, &scheme, &host)
+		err = endpoint ? s3_split_endpoint("endpoint", endpoint, &scheme, &host)
 			       : aws_endpoint(region, &scheme, &host);
 	if (err >= 0)
 		err = set_addressing(&p, scheme, host, config->path_style);

@@ -4,7 +4,7 @@
  * hands each element's text to the form being read when it closes. A document type declaration
  * (where entity expansion comes from), deep nesting or long text end it.
  */
-#include "store/s3.h"
+#include "store/s3_cred.h"
 
 #include <errno.h>
 #include <expat.h>
@@ -27,6 +27,7 @@ struct reader {
 	void *form;
 	struct s3_error *error; /* of an <Error> for a root */
 	const char *root;	/* the one expected */
+	bool secret;		/* the texts are: all memory is overwritten as it is freed */
 	bool root_seen;
 };
 
@@ -135,6 +136,8 @@ static int judge(struct reader *r, enum XML_Status status)
 	return err_note(-L3_SERVER, "the server's answer is no %s", r->root);
 }
 
+static const XML_Memory_Handling_Suite wiping = { malloc, s3_wipe_realloc, s3_wipe_free };
+
 /* Runs r, whose form, on_close, root and error are set. */
 static int read_xml(struct reader *r, const void *xml, size_t len)
 {
@@ -151,9 +154,11 @@ static int read_xml(struct reader *r, const void *xml, size_t len)
 	}
 	if (len > S3_XML_MAX)
 		return err_note(-L3_SERVER, "the server's XML is too long (%zu bytes)", len);
-	r->parser = XML_ParserCreate(NULL);
-	if (!r->parser)
+	r->parser = XML_ParserCreate_MM(NULL, r->secret ? &wiping : NULL, NULL);
+	if (!r->parser || (r->secret && buf_reserve(&r->text, TEXT_MAX) < 0)) {
+		XML_ParserFree(r->parser);
 		return -ENOMEM;
+	}
 	XML_SetUserData(r->parser, r);
 	XML_SetElementHandler(r->parser, on_start, on_end);
 	XML_SetCharacterDataHandler(r->parser, on_text);
@@ -161,7 +166,7 @@ static int read_xml(struct reader *r, const void *xml, size_t len)
 	status = XML_Parse(r->parser, text ? text : "", (int)len, XML_TRUE);
 	err = judge(r, status);
 	XML_ParserFree(r->parser);
-	buf_release(&r->text);
+	s3_wipe_buf(&r->text);
 	return err;
 }
 
@@ -388,6 +393,59 @@ int s3_xml_delete(const void *xml, size_t len, struct s3_error *ret, char key[S3
 		*ret = first;
 		err = -L3_SERVER;
 	}
+	return err;
+}
+
+/* ---- STS ---- */
+
+struct credentials_form {
+	char *access_key, *secret_key, *token, *expires;
+};
+
+static void on_credentials(struct reader *r, const char *path, const char *text)
+{
+	struct credentials_form *f = r->form;
+	const char *last = strrchr(path, '/');
+	char **to = NULL;
+
+	if (!last || !strstr(path, "Result/Credentials/"))
+		return;
+	if (strcmp(last, "/AccessKeyId") == 0)
+		to = &f->access_key;
+	else if (strcmp(last, "/SecretAccessKey") == 0)
+		to = &f->secret_key;
+	else if (strcmp(last, "/SessionToken") == 0)
+		to = &f->token;
+	else if (strcmp(last, "/Expiration") == 0)
+		to = &f->expires;
+	if (!to || *to)
+		return;
+	*to = strdup(text);
+	if (!*to)
+		r->err = -ENOMEM;
+}
+
+/* Its texts are keys: what expat and we had of them is overwritten. */
+int s3_xml_credentials(const void *xml, size_t len, const char *root, struct s3_cred *ret)
+{
+	struct credentials_form f = { 0 };
+	struct reader r = { .form = &f, .on_close = on_credentials, .root = root, .secret = true };
+	int err = read_xml(&r, xml, len);
+	int64_t expires_s = f.expires ? s3_parse_time(f.expires) : 0;
+
+	if (err >= 0 && (!f.access_key || !f.secret_key || !f.token || expires_s <= 0))
+		err = err_note(-L3_SERVER,
+			       "the answer has no keys with a session token and a time");
+	if (err < 0) {
+		s3_wipe(f.access_key);
+		s3_wipe(f.secret_key);
+		s3_wipe(f.token);
+	} else {
+		err = s3_cred_make(f.access_key, f.secret_key, f.token, expires_s, ret);
+	}
+	free(f.expires);
+	if (err >= 0)
+		ret->is_remote = true;
 	return err;
 }
 

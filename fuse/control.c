@@ -36,27 +36,42 @@ static void say_bool(int fd, const char *key, bool value)
 
 static void say_requests(int fd, const struct store_counts *c)
 {
-	static const char *const names[STORE_OP_COUNT] = {
-		[STORE_OP_GET] = "get",
-		[STORE_OP_PUT] = "put",
-		[STORE_OP_HEAD] = "head",
-		[STORE_OP_LIST] = "list",
-		[STORE_OP_COPY] = "copy",
-		[STORE_OP_DELETE] = "delete",
-		[STORE_OP_DELETE_MANY] = "delete_many",
-		[STORE_OP_MULTIPART] = "multipart",
-	};
 	char key[64];
 
 	for (size_t i = 0; i < STORE_OP_COUNT; i++) {
-		(void)snprintf(key, sizeof(key), "requests.%s", names[i]);
+		(void)snprintf(key, sizeof(key), "requests.%s", store_op_name((enum store_op)i));
 		say_number(fd, key, c->requests[i]);
 	}
 	say_number(fd, "requests.bytes_in", c->bytes_in);
 	say_number(fd, "requests.bytes_out", c->bytes_out);
 	for (size_t i = 0; i < STORE_OP_COUNT; i++) {
-		(void)snprintf(key, sizeof(key), "failed.%s", names[i]);
+		(void)snprintf(key, sizeof(key), "failed.%s", store_op_name((enum store_op)i));
 		say_number(fd, key, c->failed[i]);
+	}
+}
+
+static void say_cache(int fd, const struct cache_stats *c)
+{
+	say_number(fd, "cache.hits_memory", c->hits_mem);
+	say_number(fd, "cache.hits_disk", c->hits_disk);
+	say_number(fd, "cache.misses", c->misses);
+	say_number(fd, "cache.bytes_fetched", c->bytes_fetched);
+	say_number(fd, "cache.bytes_memory", c->bytes_mem);
+	say_number(fd, "cache.bytes_disk", c->bytes_disk);
+	say_number(fd, "cache.evicted_objects", c->evicted_objects);
+	say_number(fd, "cache.corrupt", c->corrupt);
+}
+
+static void say_operations(int fd, struct trace *t)
+{
+	uint64_t counts[TRACE_KIND_COUNT];
+	char key[64];
+
+	trace_counts(t, counts);
+	for (size_t i = 0; i < TRACE_KIND_COUNT; i++) {
+		(void)snprintf(key, sizeof(key), "operations.%s",
+			       trace_kind_name((enum trace_kind)i));
+		say_number(fd, key, counts[i]);
 	}
 }
 
@@ -69,11 +84,15 @@ static void say_filesystem(int fd, const struct fs_status *s, const struct uuid 
 	say_number(fd, "epoch", s->epoch);
 	say_number(fd, "slot", s->slot);
 	say_number(fd, "dirty_bytes", s->dirty_bytes);
+	say_number(fd, "lag_ms", s->lag_ms);
 	say_number(fd, "inodes_cached", s->inodes_cached);
 	say_bool(fd, "read_only", s->read_only);
 	say_bool(fd, "fenced", s->fenced);
 	(void)ctl_write(fd, "s last_error %s", s->last_error);
+	say_number(fd, "commits.count", s->commits);
+	say_number(fd, "commits.took_us", s->commit_ns / 1000);
 	say_requests(fd, &s->requests);
+	say_cache(fd, &s->cache);
 }
 
 static void say_status(struct daemon *d, int fd)
@@ -89,10 +108,12 @@ static void say_status(struct daemon *d, int fd)
 	(void)ctl_write(fd, "s state %s", open ? "mounted" : "closing");
 	say_number(fd, "pid", (uint64_t)getpid());
 	say_number(fd, "since", (uint64_t)daemon_since_s(d));
-	if (open)
+	if (open) {
 		say_filesystem(fd, &s, &id);
-	else
+		say_operations(fd, daemon_trace(d));
+	} else {
 		say_number(fd, "dirty_bytes", daemon_bytes_left(d));
+	}
 }
 
 /* ---- requests ---- */
@@ -114,6 +135,16 @@ static bool add_watcher(struct control *c, int fd)
 }
 
 /* True if fd is kept. */
+static bool serve_trace(struct control *c, int fd, bool with_ops)
+{
+	int err = trace_listen(daemon_trace(c->daemon), fd, with_ops);
+
+	if (err < 0)
+		(void)ctl_write(fd, "too many listen already, or there is no memory for another");
+	return err >= 0;
+}
+
+/* True if fd is kept. */
 static bool serve(struct control *c, int fd)
 {
 	struct ctl_reader reader = { .fd = fd };
@@ -128,6 +159,8 @@ static bool serve(struct control *c, int fd)
 			daemon_abort(c->daemon);
 		return kept;
 	}
+	if (strcmp(line, "trace") == 0 || strcmp(line, "trace ops") == 0)
+		return serve_trace(c, fd, line[5] != '\0');
 	if (strcmp(line, "mountpoint") == 0 ||
 	    (strcmp(line, "serving") == 0 && daemon_state(c->daemon) != DAEMON_CLOSING))
 		(void)ctl_write(fd, "%s", daemon_request(c->daemon)->dir);

@@ -21,6 +21,7 @@ struct daemon {
 	struct fs_config config;
 	struct fs *fs; /* with lock: NULL once closing has begun */
 	struct ops_ctx ops;
+	struct trace *trace;
 	struct session *session;
 	struct control *control;
 	pthread_t signals;
@@ -56,6 +57,11 @@ static void sink(void *ctx, enum log_level level, const char *line)
 static void on_notice(void *ctx, enum log_level level, const char *text)
 {
 	log_line(level, "%s", text);
+}
+
+static void on_request(void *ctx, const struct store_request *r)
+{
+	trace_request(((struct daemon *)ctx)->trace, r);
 }
 
 static int on_lease_wait(void *ctx, const struct lease_holder *holder, uint64_t waited_ms)
@@ -129,6 +135,11 @@ enum daemon_state daemon_state(struct daemon *d)
 const struct daemon_request *daemon_request(const struct daemon *d)
 {
 	return d->request;
+}
+
+struct trace *daemon_trace(const struct daemon *d)
+{
+	return d->trace;
 }
 
 int64_t daemon_since_s(const struct daemon *d)
@@ -297,12 +308,15 @@ static struct clock ticking_clock;
 
 static int open_filesystem(struct daemon *d)
 {
-	int err;
+	int err = trace_new(&d->trace);
 
+	if (err < 0)
+		return err;
 	d->config = d->request->options->config;
 	d->config.mountpoint = d->request->dir;
 	d->config.notifier = (struct notifier){ on_notice, d };
 	d->config.on_wait = on_lease_wait;
+	d->config.on_request = on_request;
 	d->config.ctx = d;
 	if (may_write_back(d)) {
 		ticking_clock = clock_system;
@@ -316,6 +330,7 @@ static int open_filesystem(struct daemon *d)
 		return err;
 	fs_reap_without_forget(d->fs, false);
 	d->ops = (struct ops_ctx){ .fs = d->fs,
+				   .trace = d->trace,
 				   .writeback = may_write_back(d),
 				   .strictatime = d->config.strictatime,
 				   .sync_names = d->request->options->flags &

@@ -15,6 +15,7 @@
 #define LEVELS3_FUSE_DAEMON_H
 
 #include "options.h"
+#include "trace.h"
 
 #include "util/ctl.h"
 
@@ -43,6 +44,7 @@ struct daemon;
 
 enum daemon_state daemon_state(struct daemon *d);
 const struct daemon_request *daemon_request(const struct daemon *d);
+struct trace *daemon_trace(const struct daemon *d);
 int64_t daemon_since_s(const struct daemon *d);
 /* False when closing: then only daemon_bytes_left says something. */
 bool daemon_status(struct daemon *d, struct fs_status *ret, struct uuid *ret_uuid);

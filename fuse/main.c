@@ -9,12 +9,15 @@
 
 #include <string.h>
 
+static const struct cli_options mount_verb_options = { MOUNT_SHORTS, mount_longs };
+
 static const struct cli_verb mount_verb = {
 	.name = "mount",
 	.arguments = "URL DIR [-o OPTIONS] [-f] [-d]",
 	.summary = "mount a filesystem; the word \"mount\" may be left out",
 	.run = mount_main,
 	.help = mount_help,
+	.options = &mount_verb_options,
 };
 
 static const char *own_name(const char *argv0)

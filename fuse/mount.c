@@ -8,6 +8,8 @@
 #include "daemon.h"
 #include "mountpoint.h"
 
+#include "util/option.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -100,17 +102,17 @@ static int take_operands(struct command *c, int argc, char **argv)
 	return 0;
 }
 
+const struct option mount_longs[] = {
+	{ "options", required_argument, NULL, 'o' }, { "read-only", no_argument, NULL, 'r' },
+	{ "foreground", no_argument, NULL, 'f' },    { "debug", no_argument, NULL, 'd' },
+	{ "help", no_argument, NULL, 'h' },	     { NULL, 0, NULL, 0 }
+};
+
 static int parse_command(struct command *c, int argc, char **argv)
 {
-	static const struct option longs[] = { { "options", required_argument, NULL, 'o' },
-					       { "read-only", no_argument, NULL, 'r' },
-					       { "foreground", no_argument, NULL, 'f' },
-					       { "debug", no_argument, NULL, 'd' },
-					       { "help", no_argument, NULL, 'h' },
-					       { NULL, 0, NULL, 0 } };
 	int code = 0, opt;
 
-	while (code == 0 && (opt = getopt_long(argc, argv, "o:rfdh", longs, NULL)) != -1) {
+	while (code == 0 && (opt = option_next(argc, argv, MOUNT_SHORTS, mount_longs)) != -1) {
 		switch (opt) {
 		case 'o':
 			code = add_options(c, optarg);
@@ -128,6 +130,7 @@ static int parse_command(struct command *c, int argc, char **argv)
 			c->help = true;
 			return 0;
 		default:
+			(void)say_note(EXIT_USAGE, -L3_BAD_OPTION);
 			return say(EXIT_USAGE, "levels3fs mount --help lists the options");
 		}
 	}

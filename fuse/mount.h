@@ -15,6 +15,7 @@
 #ifndef LEVELS3_FUSE_MOUNT_H
 #define LEVELS3_FUSE_MOUNT_H
 
+#include <getopt.h>
 #include <stdio.h>
 
 /* levels3fs [mount] URL DIR [-o OPTIONS] [-f] [-d]; argv[0] is the verb. Exit codes of mount(8). */
@@ -22,5 +23,7 @@ int mount_main(int argc, char **argv);
 /* mount.levels3fs URL DIR [-sfnv] [-o OPTIONS], as mount(8) calls it. */
 int mount_helper_main(int argc, char **argv);
 void mount_help(FILE *out);
+#define MOUNT_SHORTS "o:rfdh"
+extern const struct option mount_longs[];
 
 #endif

@@ -24,6 +24,7 @@
 
 struct ops_ctx { /* the session's userdata */
 	struct fs *fs;
+	struct trace *trace;
 	bool writeback;	 /* the kernel's writeback cache */
 	bool sync_names; /* -o sync, dirsync: names and attributes are durable when the call returns
 			  */

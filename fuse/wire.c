@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Requests on their way from the kernel to libfuse, and one answer on its way back. See wire.h. */
+#include "trace.h"
 #include "wire.h"
 
 #include <errno.h>
@@ -140,6 +141,7 @@ static ssize_t on_read(int fd, void *buf, size_t size, void *userdata)
 
 	if (n < (ssize_t)sizeof(struct fuse_in_header))
 		return n;
+	trace_op_begin(((struct ops_ctx *)userdata)->trace, buf, (size_t)n);
 	return (ssize_t)take_request(buf, (size_t)n);
 }
 
@@ -157,6 +159,7 @@ static ssize_t on_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
 	if (answers_init(iov, count))
 		((struct fuse_init_out *)iov[1].iov_base)->flags |= taken;
+	trace_op_end(((struct ops_ctx *)userdata)->trace, iov, count);
 	return writev(fd, iov, count);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* util: numbers, durations and names as people write them, small files. */
+#include "util/option.h"
 #include "util/util.h"
 #include "runner.h"
 
@@ -147,6 +148,52 @@ START_TEST(a_small_file_is_read_whole_and_a_large_one_refused)
 }
 END_TEST
 
+static int options_of(char *word, const char **ret_note)
+{
+	static const struct option longs[] = { { "json", no_argument, NULL, 'j' },
+					       { "interval", required_argument, NULL, 'i' },
+					       { "internal", no_argument, NULL, 'x' },
+					       { NULL, 0, NULL, 0 } };
+	char *argv[] = { "verb", word, NULL };
+	int opt;
+
+	optind = 0; /* from the start */
+	err_clear();
+	opt = option_next(2, argv, "hi:", longs);
+	*ret_note = err_last_note();
+	return opt;
+}
+
+START_TEST(an_option_that_is_unknown_gets_a_suggestion)
+{
+	static const struct {
+		char *word;
+		int opt;
+		const char *note;
+	} cases[] = {
+		{ "--json", 'j', "" },
+		{ "--interval=5", 'i', "" },
+		{ "-i5", 'i', "" },
+		{ "-h", 'h', "" },
+		{ "word", -1, "" },
+		{ "--jsn", '?', "unknown option \"--jsn\"; did you mean \"--json\"?" },
+		{ "--intervall=5", '?', "unknown option \"--intervall=5\"; did you mean \"--interval\"?" },
+		{ "--frobnicate", '?', "unknown option \"--frobnicate\"" },
+		{ "-j", '?', "unknown option \"-j\"" },
+		{ "--json=1", '?', "option \"--json\" takes no value" },
+		{ "--interval", '?', "option \"--interval\" needs a value" },
+		{ "--inter", '?', "option \"--inter\" could be more than one" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const char *note;
+
+		ck_assert_int_eq(options_of(cases[i].word, &note), cases[i].opt);
+		ck_assert_str_eq(note, cases[i].note);
+	}
+}
+END_TEST
+
 static void add_cases(Suite *s)
 {
 	TCase *t;
@@ -158,6 +205,7 @@ static void add_cases(Suite *s)
 	tcase_add_test(t, durations_and_switches_are_read_as_people_write_them);
 	tcase_add_test(t, sizes_are_written_for_people);
 	tcase_add_test(t, a_mistyped_name_finds_the_one_that_was_meant);
+	tcase_add_test(t, an_option_that_is_unknown_gets_a_suggestion);
 	tcase_add_test(t, a_small_file_is_read_whole_and_a_large_one_refused);
 	suite_add_tcase(s, t);
 }

@@ -370,25 +370,24 @@ static int take_option(struct settings *s, int opt, const char *verb)
 		s->help = true;
 		return 0;
 	default:
-		return cli_say(EXIT_FAILED, "levels3fs %s --help says what it takes", verb);
+		return cli_say_option(EXIT_FAILED, verb);
 	}
 }
 
+static const struct option longs[] = {
+	{ "options", required_argument, NULL, 'o' }, { "count", required_argument, NULL, 'n' },
+	{ "size", required_argument, NULL, 's' },    { "total", required_argument, NULL, 't' },
+	{ "threads", required_argument, NULL, 'p' }, { "json", no_argument, NULL, 'j' },
+	{ "help", no_argument, NULL, 'h' },	     { NULL, 0, NULL, 0 },
+};
+
+const struct cli_options cli_bench_options = { "o:h", longs };
+
 static int parse(struct settings *s, int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{ "options", required_argument, NULL, 'o' },
-		{ "count", required_argument, NULL, 'n' },
-		{ "size", required_argument, NULL, 's' },
-		{ "total", required_argument, NULL, 't' },
-		{ "threads", required_argument, NULL, 'p' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
 	int code = 0, opt;
 
-	while (code == 0 && (opt = getopt_long(argc, argv, "o:h", longs, NULL)) != -1)
+	while (code == 0 && (opt = option_next(argc, argv, "o:h", longs)) != -1)
 		code = take_option(s, opt, argv[0]);
 	if (code || s->help)
 		return code;

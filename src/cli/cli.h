@@ -9,7 +9,13 @@
 #ifndef LEVELS3_CLI_H
 #define LEVELS3_CLI_H
 
+#include <getopt.h>
 #include <stdio.h>
+
+struct cli_options { /* of a verb, as for getopt_long */
+	const char *shorts;
+	const struct option *longs;
+};
 
 struct cli_verb {
 	const char *name;
@@ -17,6 +23,7 @@ struct cli_verb {
 	const char *summary;
 	int (*run)(int argc, char **argv);
 	void (*help)(FILE *out);
+	const struct cli_options *options; /* NULL: none */
 };
 
 /* `mount` is also what runs for "levels3fs URL DIR". */

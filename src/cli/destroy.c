@@ -143,9 +143,12 @@ static int run(struct cli_url *u)
 	return code;
 }
 
+const struct cli_options cli_destroy_options = { "o:hy", cli_url_longs };
+
 int cli_destroy(int argc, char **argv)
 {
-	static const struct cli_url_verb verb = { "y", true, cli_destroy_help, run };
+	static const struct cli_url_verb verb = { &cli_destroy_options, true, cli_destroy_help,
+						  run };
 
 	return cli_url_run(argc, argv, &verb);
 }

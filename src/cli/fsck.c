@@ -404,20 +404,23 @@ static int run(struct fsck *c)
 	return code;
 }
 
+static const struct option longs[] = {
+	{ "options", required_argument, NULL, 'o' }, { "data", no_argument, NULL, 'D' },
+	{ "repair", no_argument, NULL, 'r' },	     { "json", no_argument, NULL, 'j' },
+	{ "help", no_argument, NULL, 'h' },	     { NULL, 0, NULL, 0 }
+};
+
+const struct cli_options cli_fsck_options = { "o:h", longs };
+
 int cli_fsck(int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{ "options", required_argument, NULL, 'o' }, { "data", no_argument, NULL, 'D' },
-		{ "repair", no_argument, NULL, 'r' },	     { "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },	     { NULL, 0, NULL, 0 }
-	};
 	struct fsck c = { .data = false };
 	int code;
 
 	cli_url_init(&c.url, FSCK_USAGE);
 	c.url.config.on_wait = on_wait;
 	c.url.config.ctx = &c;
-	code = cli_url_parse(&c.url, argc, argv, "o:h", longs);
+	code = cli_url_parse(&c.url, argc, argv, &cli_fsck_options);
 	c.data = c.url.flags & cli_flag('D');
 	c.repair = c.url.flags & cli_flag('r');
 	c.json = c.url.flags & cli_flag('j');

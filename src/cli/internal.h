@@ -15,7 +15,11 @@
  *	destroy.c   destroy
  *	umount.c    umount, and the helper of umount(8)
  *	busy.c      who uses a mount
+ *	ask.c       asking the daemon of a mount
  *	status.c    status
+ *	price.c     what requests cost
+ *	stats.c     stats
+ *	trace.c     trace
  *	bench.c     bench
  */
 #ifndef LEVELS3_CLI_INTERNAL_H
@@ -25,33 +29,50 @@
 #include "db/db.h"
 #include "fs/fs.h"
 #include "util/ctl.h"
-
-#include <getopt.h>
+#include "util/option.h"
 
 /* Exit codes of mkfs and others; fsck(8) and umount(8) have theirs. */
 enum { EXIT_FAILED = 1 };
 
 int cli_mkfs(int argc, char **argv);
 void cli_mkfs_help(FILE *out);
+extern const struct cli_options cli_mkfs_options;
 int cli_fsck(int argc, char **argv);
 void cli_fsck_help(FILE *out);
+extern const struct cli_options cli_fsck_options;
 int cli_umount(int argc, char **argv);
 void cli_umount_help(FILE *out);
+extern const struct cli_options cli_umount_options;
 int cli_status(int argc, char **argv);
 void cli_status_help(FILE *out);
+extern const struct cli_options cli_status_options;
+int cli_stats(int argc, char **argv);
+void cli_stats_help(FILE *out);
+extern const struct cli_options cli_stats_options;
+int cli_trace(int argc, char **argv);
+void cli_trace_help(FILE *out);
+extern const struct cli_options cli_trace_options;
 int cli_bench(int argc, char **argv);
 void cli_bench_help(FILE *out);
+extern const struct cli_options cli_bench_options;
 int cli_ls(int argc, char **argv);
 void cli_ls_help(FILE *out);
+extern const struct cli_options cli_ls_options;
 int cli_cat(int argc, char **argv);
 void cli_cat_help(FILE *out);
+extern const struct cli_options cli_cat_options;
 int cli_cp(int argc, char **argv);
 void cli_cp_help(FILE *out);
+extern const struct cli_options cli_cp_options;
 int cli_lease(int argc, char **argv);
 void cli_lease_help(FILE *out);
+extern const struct cli_options cli_lease_options;
 int cli_destroy(int argc, char **argv);
 void cli_destroy_help(FILE *out);
+extern const struct cli_options cli_destroy_options;
 
+/* After option_next's '?'; returns code. */
+int cli_say_option(int code, const char *verb);
 /* "levels3fs: …\n" on stderr; returns code. */
 int cli_say(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* "levels3fs: WHAT: why, and what to do about it" */
@@ -92,12 +113,13 @@ static inline uint64_t cli_flag(char letter)
 void cli_url_init(struct cli_url *u, int usage_code);
 void cli_url_release(struct cli_url *u);
 /* -o, -h and flags by their letters. 0, or the exit code after having said why. */
-int cli_url_parse(struct cli_url *u, int argc, char **argv, const char *shorts,
-		  const struct option *longs);
+int cli_url_parse(struct cli_url *u, int argc, char **argv, const struct cli_options *options);
+/* Those that verbs on a URL may have; a verb has the ones whose letters are among its shorts. */
+extern const struct option cli_url_longs[];
 /* A whole verb whose options are no more than these. */
 struct cli_url_verb {
-	const char *flags; /* letters of those it takes: j --json, y --yes, R --recursive, l */
-	bool url_only;	   /* nothing may come after the URL */
+	const struct cli_options *options; /* with cli_url_longs */
+	bool url_only;			   /* nothing may come after the URL */
 	void (*help)(FILE *out);
 	int (*run)(struct cli_url *u);
 };
@@ -115,6 +137,45 @@ void cli_store_close(struct cli_store *s);
 /* How to take its lease; `who` is what others are told, "(verb)". */
 void cli_store_lease(const struct cli_store *s, const struct cli_url *u, const char *who,
 		     struct lease_config *ret);
+
+/* ---- ask.c ---- */
+
+#define CLI_ITEMS_MAX 128
+
+struct cli_item {
+	char kind;
+	char *key, *value; /* in `line` */
+	char *line;
+};
+struct cli_answer {
+	struct cli_item items[CLI_ITEMS_MAX];
+	size_t count;
+};
+/* Asks the daemon of the mount on this folder. -ENOTSUP nothing is mounted there, -EACCES, or it does not answer:
+ * cli_ask_failed says which, and returns the exit code. */
+int cli_answer_ask(const char *path, const char *question, struct cli_answer *ret);
+int cli_ask_failed(const char *path, int err);
+/* For answers of other forms: the connection. */
+int cli_ask_begin(const char *path, const char *question, int *ret_fd);
+/* One more, as a line of the daemon's. */
+int cli_answer_add(struct cli_answer *a, const char *line);
+void cli_answer_release(struct cli_answer *a);
+/* "" and 0 for what was not said. */
+const char *cli_answer_text(const struct cli_answer *a, const char *key);
+uint64_t cli_answer_number(const struct cli_answer *a, const char *key);
+/* Of all in "group." but bytes. */
+uint64_t cli_answer_sum(const struct cli_answer *a, const char *group);
+
+/* ---- price.c ---- */
+
+#define CLI_PRICES_DEFAULT "0.005,0.0004,0"
+
+struct cli_prices { /* of a thousand requests, and of a GiB received */
+	double put_1000, get_1000, gib_in;
+};
+/* "PUT,GET[,GIB]". -EINVAL. */
+int cli_prices_parse(const char *text, struct cli_prices *ret);
+double cli_prices_sum(const struct cli_prices *p, const struct cli_answer *a);
 
 /* ---- path.c ---- */
 

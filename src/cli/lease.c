@@ -175,9 +175,11 @@ static int run(struct cli_url *u)
 	return code;
 }
 
+const struct cli_options cli_lease_options = { "o:hjy", cli_url_longs };
+
 int cli_lease(int argc, char **argv)
 {
-	static const struct cli_url_verb verb = { "jy", false, cli_lease_help, run };
+	static const struct cli_url_verb verb = { &cli_lease_options, false, cli_lease_help, run };
 
 	return cli_url_run(argc, argv, &verb);
 }

@@ -168,9 +168,11 @@ static int list_paths(struct cli_url *u)
 	return l.code;
 }
 
+const struct cli_options cli_ls_options = { "o:hlR", cli_url_longs };
+
 int cli_ls(int argc, char **argv)
 {
-	static const struct cli_url_verb verb = { "lR", false, cli_ls_help, list_paths };
+	static const struct cli_url_verb verb = { &cli_ls_options, false, cli_ls_help, list_paths };
 
 	return cli_url_run(argc, argv, &verb);
 }
@@ -236,9 +238,12 @@ static int cat_files(struct cli_url *u)
 	return code;
 }
 
+const struct cli_options cli_cat_options = { "o:h", cli_url_longs };
+
 int cli_cat(int argc, char **argv)
 {
-	static const struct cli_url_verb verb = { "", false, cli_cat_help, cat_files };
+	static const struct cli_url_verb verb = { &cli_cat_options, false, cli_cat_help,
+						  cat_files };
 
 	return cli_url_run(argc, argv, &verb);
 }

@@ -21,6 +21,11 @@ int cli_say(int code, const char *fmt, ...)
 	return code;
 }
 
+int cli_say_option(int code, const char *verb)
+{
+	return cli_say(code, "%s (levels3fs %s --help says what it takes)", err_last_note(), verb);
+}
+
 int cli_say_error(int code, int err, const char *what)
 {
 	struct buf why CLEANUP(buf_release) = BUF_INIT;

@@ -2,86 +2,59 @@
 /* status: what the daemon of a mount says of itself, as text or JSON. */
 #include "cli/internal.h"
 
-#include <errno.h>
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
-
-#define ITEMS_MAX 128
-#define ANSWER_MS 20000
-
-struct item { /* one line of the answer: "n KEY VALUE", "s …", "b …" */
-	char kind;
-	char *key, *value; /* in `line` */
-	char *line;
-};
-
-struct answer {
-	struct item items[ITEMS_MAX];
-	size_t count;
-};
 
 void cli_status_help(FILE *out)
 {
 	(void)fputs(
-		"usage: levels3fs status DIR [--json]\n\n"
-		"Says what the mount on DIR is doing: what is not stored yet, how many requests of "
-		"which kind it\n"
-		"has sent, and the last trouble. --json writes all of it as one JSON object.\n\n"
-		"Exit status: 0; 1 nothing is mounted there, or its process does not answer.\n",
+		"usage: levels3fs status DIR [--json] [--prices PUT,GET[,GIB]]\n\n"
+		"Says what the mount on DIR is doing: what is not stored yet and how old that is, "
+		"how often the cache\n"
+		"had what was read, what programs have asked for, how many requests of which kind "
+		"it has sent, about\n"
+		"what they cost, and the last trouble.\n\n"
+		"  --json                 all of it as one JSON object\n"
+		"  --prices PUT,GET[,GIB] of a thousand requests that write or list, of a thousand "
+		"that read, and of a\n"
+		"                         GiB received [" CLI_PRICES_DEFAULT
+		"]: those of S3 Standard in us-east-1, in\n"
+		"                         dollars, read from the same region; deleting costs "
+		"nothing\n\n"
+		"Exit status: 0; 1 nothing is mounted there, its process does not answer, or wrong "
+		"usage.\n",
 		out);
 }
 
-/* ---- asking ---- */
+/* ---- estimates ---- */
 
-static void release(struct answer *a)
+static int add_hit_rate(struct cli_answer *a)
 {
-	for (size_t i = 0; i < a->count; i++)
-		free(a->items[i].line);
-	a->count = 0;
+	uint64_t hits =
+		cli_answer_number(a, "cache.hits_memory") + cli_answer_number(a, "cache.hits_disk");
+	uint64_t all = hits + cli_answer_number(a, "cache.misses");
+	char line[64];
+
+	if (!*cli_answer_text(a, "cache.misses"))
+		return 0;
+	if (all == 0)
+		return cli_answer_add(a, "n estimates.cache_hit_rate null");
+	(void)snprintf(line, sizeof(line), "n estimates.cache_hit_rate %.4f",
+		       (double)hits / (double)all);
+	return cli_answer_add(a, line);
 }
 
-static int add_line(struct answer *a, const char *line)
+/* Of a store that is paid for. */
+static int add_price(struct cli_answer *a, const struct cli_prices *p)
 {
-	struct item item = { .kind = line[0], .line = strdup(line) };
+	char line[64];
 
-	if (!item.line)
-		return -ENOMEM;
-	item.key = strlen(item.line) > 2 ? item.line + 2 : NULL;
-	item.value = item.key ? strchr(item.key, ' ') : NULL;
-	if (!item.value || a->count == ITEMS_MAX) {
-		free(item.line);
-		return 0; /* of a later version */
-	}
-	*item.value++ = '\0';
-	a->items[a->count++] = item;
-	return 0;
-}
-
-static int ask(int fd, struct answer *ret)
-{
-	struct ctl_reader r = { .fd = fd };
-	char line[CTL_LINE_MAX];
-	int err = ctl_write(fd, "status");
-
-	while (err >= 0 && (err = ctl_read(&r, line, ANSWER_MS)) > 0)
-		err = add_line(ret, line);
-	return err;
-}
-
-static const char *value_of(const struct answer *a, const char *key)
-{
-	for (size_t i = 0; i < a->count; i++)
-		if (strcmp(a->items[i].key, key) == 0)
-			return a->items[i].value;
-	return "";
-}
-
-static uint64_t number_of(const struct answer *a, const char *key)
-{
-	return strtoull(value_of(a, key), NULL, 10);
+	if (strncmp(cli_answer_text(a, "url"), "s3://", 5) != 0 ||
+	    !*cli_answer_text(a, "requests.get"))
+		return 0;
+	(void)snprintf(line, sizeof(line), "n estimates.price %.4f", cli_prices_sum(p, a));
+	return cli_answer_add(a, line);
 }
 
 /* ---- as JSON ---- */
@@ -93,7 +66,7 @@ static size_t group_len(const char *key)
 	return dot ? (size_t)(dot - key) : 0;
 }
 
-static bool same_group(const struct item *a, const struct item *b)
+static bool same_group(const struct cli_item *a, const struct cli_item *b)
 {
 	size_t len = group_len(a->key);
 
@@ -101,13 +74,13 @@ static bool same_group(const struct item *a, const struct item *b)
 }
 
 /* "a.b" is b within object a; members of one object follow each other. */
-static void print_json(const struct answer *a)
+static void print_json(const struct cli_answer *a)
 {
 	bool in_group = false;
 
 	(void)putchar('{');
 	for (size_t i = 0; i < a->count; i++) {
-		const struct item *item = &a->items[i], *before = i ? item - 1 : NULL;
+		const struct cli_item *item = &a->items[i], *before = i ? item - 1 : NULL;
 		size_t group = group_len(item->key);
 		bool continues = before && group && same_group(before, item);
 
@@ -129,13 +102,13 @@ static void print_json(const struct answer *a)
 
 /* ---- as text ---- */
 
-static void print_group(const struct answer *a, const char *label, const char *group)
+static void print_group(const struct cli_answer *a, const char *label, const char *group)
 {
 	size_t len = strlen(group);
 	bool any = false;
 
 	for (size_t i = 0; i < a->count; i++) {
-		const struct item *item = &a->items[i];
+		const struct cli_item *item = &a->items[i];
 
 		if (strncmp(item->key, group, len) != 0 || strcmp(item->value, "0") == 0 ||
 		    strncmp(item->key + len, "bytes_", 6) == 0)
@@ -150,109 +123,148 @@ static void print_group(const struct answer *a, const char *label, const char *g
 		(void)putchar('\n');
 }
 
-static void print_head(const struct answer *a)
+static void print_head(const struct cli_answer *a)
 {
-	time_t since = (time_t)number_of(a, "since");
+	time_t since = (time_t)cli_answer_number(a, "since");
 	char when[64] = "";
 	struct tm tm;
 
 	if (localtime_r(&since, &tm))
 		(void)strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
-	(void)printf("%s on %s\n", value_of(a, "url"), value_of(a, "mountpoint"));
-	(void)printf("  %-14s %s since %s, process %s\n", "state", value_of(a, "state"), when,
-		     value_of(a, "pid"));
-	if (strcmp(value_of(a, "read_only"), "true") == 0)
+	(void)printf("%s on %s\n", cli_answer_text(a, "url"), cli_answer_text(a, "mountpoint"));
+	(void)printf("  %-14s %s since %s, process %s\n", "state", cli_answer_text(a, "state"),
+		     when, cli_answer_text(a, "pid"));
+	if (strcmp(cli_answer_text(a, "read_only"), "true") == 0)
 		(void)printf("  %-14s %s\n", "", "read-only");
-	if (strcmp(value_of(a, "fenced"), "true") == 0)
+	if (strcmp(cli_answer_text(a, "fenced"), "true") == 0)
 		(void)printf("  %-14s %s\n", "",
 			     "FENCED: another mount has taken over; writes fail");
 }
 
-static void print_text(const struct answer *a)
+static void print_unsaved(const struct cli_answer *a)
+{
+	uint64_t bytes = cli_answer_number(a, "dirty_bytes");
+	uint64_t lag_ms = cli_answer_number(a, "lag_ms");
+	char size[SIZE_STR_LEN];
+
+	(void)printf("  %-14s %s", "not stored yet", format_size(bytes, size));
+	if (lag_ms > 0)
+		(void)printf(", the oldest change is %.1f s old", (double)lag_ms / 1000);
+	(void)putchar('\n');
+}
+
+static void print_commits(const struct cli_answer *a)
+{
+	uint64_t count = cli_answer_number(a, "commits.count");
+
+	(void)printf("  %-14s %llu", "commits", (unsigned long long)count);
+	if (count > 0)
+		(void)printf(", %.1f ms each", (double)cli_answer_number(a, "commits.took_us") /
+						       1000 / (double)count);
+	(void)putchar('\n');
+}
+
+static void print_cache(const struct cli_answer *a)
+{
+	const char *rate = cli_answer_text(a, "estimates.cache_hit_rate");
+	char mem[SIZE_STR_LEN], disk[SIZE_STR_LEN];
+
+	(void)printf("  %-14s ", "cache");
+	if (*rate && strcmp(rate, "null") != 0)
+		(void)printf("%.1f %% hits (memory %s, disk %s, missed %s), ",
+			     100 * strtod(rate, NULL), cli_answer_text(a, "cache.hits_memory"),
+			     cli_answer_text(a, "cache.hits_disk"),
+			     cli_answer_text(a, "cache.misses"));
+	(void)printf("%s in memory, %s on disk\n",
+		     format_size(cli_answer_number(a, "cache.bytes_memory"), mem),
+		     format_size(cli_answer_number(a, "cache.bytes_disk"), disk));
+}
+
+static void print_price(const struct cli_answer *a)
+{
+	if (*cli_answer_text(a, "estimates.price"))
+		(void)printf("  %-14s about %s since mounting, for requests and bytes received "
+			     "(--prices)\n",
+			     "price", cli_answer_text(a, "estimates.price"));
+}
+
+static void print_text(const struct cli_answer *a)
 {
 	char size[SIZE_STR_LEN], out[SIZE_STR_LEN];
 
 	print_head(a);
-	(void)printf("  %-14s %s\n", "not stored yet",
-		     format_size(number_of(a, "dirty_bytes"), size));
-	if (strcmp(value_of(a, "state"), "mounted") != 0)
+	print_unsaved(a);
+	if (strcmp(cli_answer_text(a, "state"), "mounted") != 0)
 		return;
-	(void)printf("  %-14s %s\n", "filesystem", value_of(a, "uuid"));
-	(void)printf("  %-14s %s, slot %s\n", "epoch", value_of(a, "epoch"), value_of(a, "slot"));
-	(void)printf("  %-14s %s\n", "inodes cached", value_of(a, "inodes_cached"));
+	(void)printf("  %-14s %s\n", "filesystem", cli_answer_text(a, "uuid"));
+	(void)printf("  %-14s %s, slot %s\n", "epoch", cli_answer_text(a, "epoch"),
+		     cli_answer_text(a, "slot"));
+	(void)printf("  %-14s %s\n", "inodes cached", cli_answer_text(a, "inodes_cached"));
+	print_commits(a);
+	print_cache(a);
+	print_group(a, "operations", "operations.");
 	print_group(a, "requests", "requests.");
 	print_group(a, "of them failed", "failed.");
 	(void)printf("  %-14s %s in, %s out\n", "bytes",
-		     format_size(number_of(a, "requests.bytes_in"), size),
-		     format_size(number_of(a, "requests.bytes_out"), out));
-	if (*value_of(a, "last_error"))
-		(void)printf("  %-14s %s\n", "last trouble", value_of(a, "last_error"));
+		     format_size(cli_answer_number(a, "requests.bytes_in"), size),
+		     format_size(cli_answer_number(a, "requests.bytes_out"), out));
+	print_price(a);
+	if (*cli_answer_text(a, "last_error"))
+		(void)printf("  %-14s %s\n", "last trouble", cli_answer_text(a, "last_error"));
 }
 
 /* ---- the verb ---- */
 
-static int connect_to(const char *path, int *ret_fd)
+static int show(const char *path, bool json, const struct cli_prices *prices)
 {
-	char dir[PATH_MAX], target[PATH_MAX];
-	struct ctl_mount m;
-	int err = ctl_resolve(path, dir);
+	struct cli_answer a;
+	int err = cli_answer_ask(path, "status", &a);
 
+	if (err < 0)
+		return cli_ask_failed(path, err);
+	err = add_hit_rate(&a);
 	if (err >= 0)
-		err = ctl_mount_at(dir, &m);
-	if (err < 0 && realpath(path, target))
-		err = ctl_mount_of(target, &m);
-	if (err >= 0 && ctl_mount_is_ours(&m))
-		return ctl_connect(&m, ret_fd, NULL);
-	return ctl_connect_by_dir(dir, ret_fd, NULL) < 0 ? -ENOTSUP : 0;
-}
-
-static int show(const char *path, bool json)
-{
-	struct answer a = { .count = 0 };
-	int fd CLEANUP(close_fd) = -1;
-	int err = connect_to(path, &fd);
-
-	if (err == -ENOTSUP)
-		return cli_say(EXIT_FAILED, "no levels3fs is mounted on %s", path);
-	if (err == -EACCES)
-		return cli_say(EXIT_FAILED,
-			       "%s was mounted by somebody else; only they and root may ask", path);
-	if (err >= 0)
-		err = ask(fd, &a);
-	if (err < 0 || a.count == 0) {
-		release(&a);
-		return cli_say(
-			EXIT_FAILED,
-			"the process that serves %s does not answer: it has died, or runs in "
-			"another network namespace",
-			path);
-	}
-	if (json)
+		err = add_price(&a, prices);
+	if (err < 0)
+		(void)cli_say_error(EXIT_FAILED, err, "status");
+	else if (json)
 		print_json(&a);
 	else
 		print_text(&a);
-	release(&a);
-	return 0;
+	cli_answer_release(&a);
+	return err < 0 ? EXIT_FAILED : 0;
 }
+
+static const struct option longs[] = { { "json", no_argument, NULL, 'j' },
+				       { "prices", required_argument, NULL, 'p' },
+				       { "help", no_argument, NULL, 'h' },
+				       { NULL, 0, NULL, 0 } };
+
+const struct cli_options cli_status_options = { "h", longs };
 
 int cli_status(int argc, char **argv)
 {
-	static const struct option longs[] = { { "json", no_argument, NULL, 'j' },
-					       { "help", no_argument, NULL, 'h' },
-					       { NULL, 0, NULL, 0 } };
+	struct cli_prices prices;
 	bool json = false;
 	int opt;
 
-	while ((opt = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
+	(void)cli_prices_parse(CLI_PRICES_DEFAULT, &prices);
+	while ((opt = option_next(argc, argv, "h", longs)) != -1) {
 		if (opt == 'h') {
 			cli_status_help(stdout);
 			return 0;
 		}
-		if (opt != 'j')
-			return cli_say(EXIT_FAILED, "levels3fs status --help says what it takes");
-		json = true;
+		if (opt == '?')
+			return cli_say_option(EXIT_FAILED, argv[0]);
+		if (opt == 'j')
+			json = true;
+		else if (cli_prices_parse(optarg, &prices) < 0)
+			return cli_say(EXIT_FAILED,
+				       "--prices %s: two or three numbers, as in "
+				       "--prices " CLI_PRICES_DEFAULT,
+				       optarg);
 	}
 	if (argc - optind != 1)
 		return cli_say(EXIT_FAILED, "status needs one folder: levels3fs status DIR");
-	return show(argv[optind], json);
+	return show(argv[optind], json, &prices);
 }

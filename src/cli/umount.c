@@ -251,16 +251,19 @@ static int take_dir(struct umount_command *c, int argc, char **argv)
 	return 0;
 }
 
+static const struct option longs[] = { { "force", no_argument, NULL, 'f' },
+				       { "lazy", no_argument, NULL, 'l' },
+				       { "wait", no_argument, NULL, 'w' },
+				       { "help", no_argument, NULL, 'h' },
+				       { NULL, 0, NULL, 0 } };
+
+const struct cli_options cli_umount_options = { "flwh", longs };
+
 static int parse(struct umount_command *c, int argc, char **argv)
 {
-	static const struct option longs[] = { { "force", no_argument, NULL, 'f' },
-					       { "lazy", no_argument, NULL, 'l' },
-					       { "wait", no_argument, NULL, 'w' },
-					       { "help", no_argument, NULL, 'h' },
-					       { NULL, 0, NULL, 0 } };
 	int opt;
 
-	while ((opt = getopt_long(argc, argv, "flwh", longs, NULL)) != -1) {
+	while ((opt = option_next(argc, argv, "flwh", longs)) != -1) {
 		if (opt == 'f')
 			c->force = true;
 		else if (opt == 'l')
@@ -268,7 +271,7 @@ static int parse(struct umount_command *c, int argc, char **argv)
 		else if (opt == 'h')
 			c->help = true;
 		else if (opt != 'w') /* which is what it does anyway */
-			return cli_say(UMOUNT_USAGE, "levels3fs umount --help says what it takes");
+			return cli_say_option(UMOUNT_USAGE, argv[0]);
 	}
 	return c->help ? 0 : take_dir(c, argc, argv);
 }

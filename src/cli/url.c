@@ -39,19 +39,19 @@ static int take_option(struct cli_url *u, int opt, const char *verb)
 		u->help = true;
 		return 0;
 	case '?':
-		return cli_say(u->usage_code, "levels3fs %s --help says what it takes", verb);
+		return cli_say_option(u->usage_code, verb);
 	default:
 		u->flags |= cli_flag((char)opt);
 		return 0;
 	}
 }
 
-int cli_url_parse(struct cli_url *u, int argc, char **argv, const char *shorts,
-		  const struct option *longs)
+int cli_url_parse(struct cli_url *u, int argc, char **argv, const struct cli_options *options)
 {
 	int code = 0, opt;
 
-	while (code == 0 && !u->help && (opt = getopt_long(argc, argv, shorts, longs, NULL)) != -1)
+	while (code == 0 && !u->help &&
+	       (opt = option_next(argc, argv, options->shorts, options->longs)) != -1)
 		code = take_option(u, opt, argv[0]);
 	if (code || u->help)
 		return code;
@@ -119,25 +119,28 @@ void cli_store_lease(const struct cli_store *s, const struct cli_url *u, const c
 	};
 }
 
+const struct option cli_url_longs[] = { { "options", required_argument, NULL, 'o' },
+					{ "help", no_argument, NULL, 'h' },
+					{ "json", no_argument, NULL, 'j' },
+					{ "yes", no_argument, NULL, 'y' },
+					{ "recursive", no_argument, NULL, 'R' },
+					{ "long", no_argument, NULL, 'l' },
+					{ NULL, 0, NULL, 0 } };
+#define LONGS_MAX 8
+
 static int parse_and_run(struct cli_url *u, int argc, char **argv, const struct cli_url_verb *v)
 {
-	static const struct option longs[] = {
-		{ "options", required_argument, NULL, 'o' }, { "help", no_argument, NULL, 'h' },
-		{ "json", no_argument, NULL, 'j' },	     { "yes", no_argument, NULL, 'y' },
-		{ "recursive", no_argument, NULL, 'R' },     { NULL, 0, NULL, 0 }
-	};
-	char shorts[16];
-	uint64_t known = 0;
+	struct option longs[LONGS_MAX] = { 0 };
+	struct cli_options options = { v->options->shorts, longs };
+	size_t count = 0;
 	int code;
 
-	for (const char *f = v->flags; *f; f++)
-		known |= cli_flag(*f);
-	(void)snprintf(shorts, sizeof(shorts), "o:h%s", v->flags);
-	code = cli_url_parse(u, argc, argv, shorts, longs);
+	for (const struct option *o = cli_url_longs; o->name && count < LONGS_MAX - 1; o++)
+		if (strchr(options.shorts, o->val))
+			longs[count++] = *o;
+	code = cli_url_parse(u, argc, argv, &options);
 	if (code)
 		return code;
-	if (u->flags & ~known)
-		return cli_say(u->usage_code, "levels3fs %s --help says what it takes", argv[0]);
 	if (u->help) {
 		v->help(stdout);
 		return 0;

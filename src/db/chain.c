@@ -121,7 +121,8 @@ static void lead(struct chain *c)
 	int broken = db_env_failed(c->env), err = broken;
 	struct db_seal seal = { 0 };
 	struct rec *recs = NULL;
-	uint64_t number;
+	struct clock *clock = c->config->clock;
+	uint64_t number, begun_ns = clock->mono_ns(clock), before = c->commits;
 
 	if (!broken && hooks->before_seal)
 		err = hooks->before_seal(hooks->ctx, &seal);
@@ -136,6 +137,8 @@ static void lead(struct chain *c)
 	db_recs_free(recs);
 	pthread_mutex_lock(&c->lock);
 	finish_cut(c, number, err);
+	if (c->commits != before) /* there was something to be sent */
+		c->commit_ns += clock->mono_ns(clock) - begun_ns;
 	pthread_mutex_unlock(&c->lock);
 	if (!err)
 		db_gc_settle(c->gc, number);

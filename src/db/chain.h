@@ -60,7 +60,7 @@ struct chain {
 	uint64_t waiting;
 	int failed;
 	char note[256]; /* of failed, or of the last cut that failed */
-	uint64_t commits;
+	uint64_t commits, commit_ns;
 	/* Since the last checkpoint: */
 	uint64_t slots_since, bytes_since;
 	bool log_removed;

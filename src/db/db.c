@@ -440,6 +440,7 @@ void db_stats(struct db *db, struct db_stats *ret)
 	ret->epoch = c->history.epoch;
 	ret->slot = c->history.slot;
 	ret->commits = c->commits;
+	ret->commit_ns = c->commit_ns;
 	ret->commit_waiters = c->waiting;
 	ret->fenced = c->failed == -L3_FENCED;
 	pthread_mutex_unlock(&c->lock);

@@ -205,6 +205,7 @@ int db_each_table(struct db *db, int (*fn)(void *ctx, const char *key, uint64_t 
 struct db_stats {
 	uint64_t epoch, slot, checkpoint_slot;
 	uint64_t commits;	 /* slots written since opening */
+	uint64_t commit_ns;	 /* all of them together, from the cut to its being durable */
 	uint64_t commit_waiters; /* callers in db_commit now */
 	uint64_t pending_bytes;	 /* of logs, in no cut yet */
 	uint64_t log_bytes;	 /* of LevelDB's present logs, in memory */

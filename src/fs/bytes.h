@@ -103,6 +103,7 @@ struct frozen { /* a set on its way; see internal.h. Under inode.lock, but for w
 	bool submitted;		   /* a worker will come for it */
 	bool dropped;		   /* no longer in inode.frozen */
 	struct dirty_set set;	   /* until PACKED; constant */
+	int64_t since_ns;	   /* of the set */
 	struct extent_list packed; /* once PACKED */
 	uint64_t valid;		   /* bytes in it */
 	uint64_t size;		   /* of the file, at the freeze; the others likewise */

@@ -168,6 +168,9 @@ static void written(struct fs *fs, struct inode *i, uint64_t end, bool kill_suid
 	i->attr.mtime_ns = i->attr.ctime_ns = fs_now_ns(fs);
 	if (kill_suid)
 		i->attr.mode = mode_without_suid(i->attr.mode);
+	if (i->dirty.since_ns == 0)
+		i->dirty.since_ns = i->attr.mtime_ns;
+	lag_note_bytes(i);
 	inode_mark_dirty(fs, i);
 	/* Without memory for that the set grows on; the tick tries again. */
 	if (i->dirty.bytes >= FREEZE_BYTES && flush_freeze(fs, i) >= 0)

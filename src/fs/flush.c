@@ -48,6 +48,7 @@ int flush_freeze(struct fs *fs, struct inode *i)
 	z->inode = i;
 	z->refs = 1;
 	z->set = i->dirty;
+	z->since_ns = i->dirty.since_ns;
 	z->valid = i->dirty.valid;
 	z->size = i->attr.size;
 	z->mode = i->attr.mode;
@@ -105,6 +106,7 @@ static void frozen_remove(struct fs *fs, struct inode *i, struct frozen *z, bool
 		release_frozen_set(fs, z);
 	}
 	frozen_put(z);
+	lag_note_bytes(i);
 }
 
 void dirty_drop(struct fs *fs, struct inode *i)
@@ -114,6 +116,7 @@ void dirty_drop(struct fs *fs, struct inode *i)
 	while (i->frozen)
 		frozen_remove(fs, i, i->frozen, false);
 	dirty_set_release(fs, &i->dirty);
+	lag_note_bytes(i);
 	i->map_version++;
 	limit_update(fs, i);
 	pthread_cond_broadcast(&i->changed);
@@ -393,6 +396,7 @@ static int enter_dirty(struct fs *fs, struct inode *i)
 	if (err >= 0) {
 		pending_entered(fs, &list);
 		dirty_set_release(fs, &i->dirty);
+		lag_note_bytes(i);
 		limit_update(fs, i);
 	} else {
 		pending_dropped(fs, &list);

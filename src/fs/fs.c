@@ -100,7 +100,7 @@ int fs_open_stores(struct fs *fs, const char *url)
 		fs->base = store_ref(fs->config.store_override);
 	else if ((err = store_open(url, &fs->config.store, &fs->base)) < 0)
 		return err;
-	err = store_wrap_trace(fs->base, NULL, NULL, &fs->trace);
+	err = store_wrap_trace(fs->base, fs->config.on_request, fs->config.ctx, &fs->trace);
 	if (err < 0)
 		return err;
 	err = store_wrap_retry(fs->trace, &retry, &fs->store);
@@ -168,6 +168,7 @@ int fs_new(const struct fs_config *config, struct fs **ret)
 	pthread_mutex_init(&fs->totals_lock, NULL);
 	pthread_mutex_init(&fs->dirty_lock, NULL);
 	pthread_mutex_init(&fs->error_lock, NULL);
+	pthread_mutex_init(&fs->lag_lock, NULL);
 	fs->notifier = (struct notifier){ on_notice, fs };
 	fs->icache_max_unused = 65536;
 	fs->reap_without_forget = true;
@@ -386,6 +387,7 @@ void fs_free(struct fs *fs)
 	pthread_mutex_destroy(&fs->totals_lock);
 	pthread_mutex_destroy(&fs->dirty_lock);
 	pthread_mutex_destroy(&fs->error_lock);
+	pthread_mutex_destroy(&fs->lag_lock);
 	drop_config(&fs->config);
 	free(fs);
 }
@@ -615,14 +617,27 @@ int fs_statfs(struct fs *fs, struct fs_statfs *ret)
 	return 0;
 }
 
+static int64_t max_i64(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
 void fs_status(struct fs *fs, struct fs_status *ret)
 {
 	struct db_stats db;
+	int64_t since_ns;
 
 	*ret = (struct fs_status){ .read_only = fs->read_only, .dirty_bytes = budget_used(&fs->budget) };
 	db_stats(fs->db, &db);
 	ret->epoch = db.epoch;
 	ret->slot = db.slot;
+	ret->commits = db.commits;
+	ret->commit_ns = db.commit_ns;
+	ret->discards_waiting = db.discards_waiting;
+	since_ns = lag_since_ns(fs);
+	if (since_ns)
+		ret->lag_ms = (uint64_t)max_i64(fs_now_ns(fs) - since_ns, 0) / 1000000;
+	cache_stats(fs->cache, &ret->cache);
 	ret->fenced = db.fenced || __atomic_load_n(&fs->fenced, __ATOMIC_SEQ_CST) == -L3_FENCED;
 	store_trace_counts(fs->trace, &ret->requests);
 	pthread_mutex_lock(&fs->icache_lock);

@@ -24,6 +24,7 @@
 #ifndef LEVELS3_FS_H
 #define LEVELS3_FS_H
 
+#include "cache/cache.h"
 #include "lease/lease.h"
 #include "store/store.h"
 #include "util/util.h"
@@ -73,6 +74,7 @@ struct fs_config {
 	struct notifier notifier;
 	int (*on_wait)(void *ctx, const struct lease_holder *holder, uint64_t waited_ms);
 	void (*on_fenced)(void *ctx);
+	store_request_fn on_request; /* told of every request, from any thread; must not wait */
 	void *ctx;
 	struct store *store_override; /* tests: use this store (e.g. a fault wrapper) for the URL's */
 
@@ -294,9 +296,13 @@ int fs_statfs(struct fs *fs, struct fs_statfs *ret);
 struct fs_status {
 	uint64_t epoch, slot;
 	uint64_t dirty_bytes;	 /* written, not durable */
+	uint64_t lag_ms;	 /* how old the oldest change is that is not durable; access times do not count */
 	uint64_t inodes_cached;
+	uint64_t commits, commit_ns; /* since opening, and what they took in all */
+	uint64_t discards_waiting;   /* objects that will be deleted when the grace is over */
 	bool read_only, fenced;
 	struct store_counts requests;
+	struct cache_stats cache;
 	char last_error[512];
 };
 void fs_status(struct fs *fs, struct fs_status *ret);

@@ -28,6 +28,7 @@
  *	flush.c    dirty → frozen → packed → entered (below), for one inode
  *	tick.c     when: the dirty list, the commit ticker, durable segments, memory pressure
  *	pending.c  segments with bytes that are packed and not entered yet
+ *	lag.c      how old the oldest change is that is not durable
  *	refs.c     R records: files that refer to a segment whose index does not say so
  *	copy.c     copy_file_range: files share stored bytes
  *	shift.c    fallocate's COLLAPSE_RANGE and INSERT_RANGE
@@ -228,6 +229,7 @@ struct dirty_set {
 	size_t count, cap;
 	uint64_t bytes; /* memory it takes: what the budget holds for it */
 	uint64_t valid; /* bytes of the file in it */
+	int64_t since_ns; /* when the first of them was written; 0: there are none */
 };
 
 struct inode {
@@ -261,6 +263,7 @@ struct inode {
 	uint64_t trim_from;
 	uint64_t reserved;	    /* limit.c; needs fs->totals_lock only for the sum */
 	bool shift_busy;	    /* somebody makes a batch of a shift */
+	int64_t unsaved_since_ns;   /* atomic: of its bytes that have not entered (lag.c); 0: none */
 	int write_error;	    /* writing it back failed for good (error_is_final) */
 	uint64_t cut;		    /* of the database: the last that its record went into */
 	pthread_cond_t changed;	    /* packing done, trimming done */
@@ -290,6 +293,17 @@ bool inode_touch_atime(struct fs *fs, struct inode *i);
 void lazy_settle(struct inode *i);
 /* Those that have waited long enough, or all, go onto the dirty list. No lock held. */
 void lazy_release(struct fs *fs, bool all);
+
+/* ---- lag.c ---- */
+
+/* The inode's unsaved bytes have come or gone. Locked. */
+void lag_note_bytes(struct inode *i);
+/* A batch is in the database. Seal held shared. */
+void lag_note_batch(struct fs *fs);
+/* The next cut will hold all batches so far. Seal held exclusively. */
+void lag_seal(struct fs *fs);
+/* Since when the oldest change waits, real time; 0: nothing does. Access times do not count. */
+int64_t lag_since_ns(struct fs *fs);
 
 /* Another try will not mend it: fenced, damaged, given up. All else is tried again. */
 bool error_is_final(int err);
@@ -538,6 +552,11 @@ struct fs {
 	struct inode *dirty_inodes; /* DL by dirty_prev/dirty_next; each holds a reference */
 	struct inode *lazy_inodes;  /* likewise by lazy_prev/lazy_next, oldest first */
 	size_t lazy_count;
+
+	int64_t batch_since_ns; /* atomic: the first batch that is in no cut yet; 0: there is none */
+	pthread_mutex_t lag_lock; /* a leaf: */
+	uint64_t sealed_cut;	  /* the last that began, */
+	int64_t sealed_since_ns;  /* and its first batch */
 
 	unsigned readers;     /* atomic: open files that are read ahead of (read.c) */
 	uint64_t ahead_bytes; /* for all of them together */

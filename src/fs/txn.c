@@ -324,8 +324,10 @@ int txn_commit(struct txn *t)
 		err = limit_hold(t);
 	if (err >= 0)
 		err = write_batch(t->fs, t->batch);
-	if (err >= 0)
+	if (err >= 0) {
 		apply_counters(t);
+		lag_note_batch(t->fs);
+	}
 	txn_abort(t); /* lets go of what the transaction had; the batch is written */
 	return err;
 }
@@ -485,6 +487,8 @@ int txn_hook_before_seal(void *ctx, struct db_seal *seal)
 	err = write_counters(fs);
 	if (err >= 0 && fs->data)
 		err = seal_data(fs, seal);
+	if (err >= 0)
+		lag_seal(fs);
 	return err < 0 ? err : 0;
 }
 

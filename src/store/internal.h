@@ -14,6 +14,9 @@ int store_init(struct store *s, const struct store_ops *ops, const char *url);
 /* The counterpart, for constructors that fail and for destroy. */
 void store_fini(struct store *s);
 
+/* The try of the call that this thread is making, from 1 on: set by retry, told by trace. */
+extern _Thread_local unsigned store_attempt;
+
 size_t store_put_size(const struct store_put *put);
 
 #endif

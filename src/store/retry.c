@@ -25,6 +25,8 @@ struct retry {
 	bool cancelled; /* under lock */
 };
 
+_Thread_local unsigned store_attempt = 1;
+
 struct attempt { /* one call's tries */
 	struct retry *r;
 	const char *what, *key;
@@ -100,6 +102,7 @@ static void tell_trouble(struct attempt *a, int err)
 static bool again(struct attempt *a, int *err)
 {
 	a->tries++;
+	store_attempt = 1;
 	if (*err >= 0 || !is_worth_retrying(a, *err)) {
 		if (a->told && is_definite(*err))
 			notify(&a->r->config.notifier, LOG_L_INFO, "%s %s: the store answers again",
@@ -115,6 +118,7 @@ static bool again(struct attempt *a, int *err)
 		*err = err_wrap(-ECANCELED, "%s %s: cancelled while retrying", a->what, a->key);
 		return false;
 	}
+	store_attempt = a->tries + 1;
 	return true;
 }
 

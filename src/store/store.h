@@ -85,6 +85,8 @@ enum store_op {
 	STORE_OP_MULTIPART,   /* create, each part, complete, abort */
 	STORE_OP_COUNT
 };
+/* "get", "delete_many", … */
+const char *store_op_name(enum store_op op);
 
 struct store_counts { /* of requests that reached the store's own code, retries included */
 	uint64_t requests[STORE_OP_COUNT];
@@ -184,6 +186,7 @@ struct store_request {
 	uint64_t bytes;
 	uint64_t took_ns;
 	int result;
+	unsigned attempt; /* 1, more when a retry wrapper above tries again */
 };
 typedef void (*store_request_fn)(void *ctx, const struct store_request *r);
 int store_wrap_trace(struct store *next, store_request_fn each, void *ctx, struct store **ret);

@@ -13,6 +13,22 @@ struct trace {
 	struct store_counts counts; /* fields atomic */
 };
 
+const char *store_op_name(enum store_op op)
+{
+	static const char *const names[STORE_OP_COUNT] = {
+		[STORE_OP_GET] = "get",
+		[STORE_OP_PUT] = "put",
+		[STORE_OP_HEAD] = "head",
+		[STORE_OP_LIST] = "list",
+		[STORE_OP_COPY] = "copy",
+		[STORE_OP_DELETE] = "delete",
+		[STORE_OP_DELETE_MANY] = "delete_many",
+		[STORE_OP_MULTIPART] = "multipart",
+	};
+
+	return names[op];
+}
+
 struct timer {
 	struct trace *t;
 	struct store_request r;
@@ -45,6 +61,7 @@ static int finish(struct timer *timer, int result, uint64_t out, uint64_t in)
 	timer->r.took_ns = clock_system.mono_ns(&clock_system) - timer->r.took_ns;
 	timer->r.bytes = out + in;
 	timer->r.result = result;
+	timer->r.attempt = store_attempt;
 	t->each(t->ctx, &timer->r);
 	return result;
 }

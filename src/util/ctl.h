@@ -14,6 +14,7 @@
  *	status		"n KEY NUMBER", "s KEY TEXT", "b KEY true|false" …, then closes
  *	watch		"mounted" or "closing", later "left BYTES" …, at the end "done 0" or
  *			"done CODE TEXT"; closes when the process ends
+ *	trace [ops]	"tracing", then lines as they happen: fuse/trace.h
  *	abort		like watch, but what is not stored is given up
  */
 #ifndef LEVELS3_UTIL_CTL_H

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define MAJOR 4000 /* no device has it */
@@ -154,6 +155,30 @@ START_TEST(a_socket_of_somebody_who_did_not_mount_is_not_believed)
 }
 END_TEST
 
+START_TEST(a_daemon_that_serves_nobody_holds_nobody_up)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int listener, clients[64], fd;
+	unsigned count = 0;
+
+	ck_assert_int_eq(ctl_listen(4095, 78, &listener), 0);
+	(void)snprintf(addr.sun_path + 1, sizeof(addr.sun_path) - 1, "levels3fs/4095:78/%ld",
+		       (long)getpid());
+	for (; count < ARRAY_LEN(clients); count++) {
+		clients[count] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		if (connect(clients[count], (struct sockaddr *)&addr,
+			    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
+					strlen(addr.sun_path + 1))) < 0)
+			break;
+	}
+	ck_assert_uint_lt(count, ARRAY_LEN(clients)); /* the queue is full */
+	ck_assert_int_eq(ctl_connect_by_dir("/no such folder", &fd, NULL), -ENOENT);
+	for (unsigned i = 0; i <= count; i++)
+		(void)close(clients[i]);
+	(void)close(listener);
+}
+END_TEST
+
 START_TEST(the_mount_table_knows_proc_and_what_lies_in_it)
 {
 	struct ctl_mount m, within;
@@ -196,7 +221,7 @@ int main(void)
 	Suite *suite = suite_create("control");
 	TCase *tc = tcase_create("control");
 
-	tcase_set_timeout(tc, 20);
+	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, lines_arrive_one_by_one_however_they_are_cut);
 	tcase_add_test(tc, a_newline_in_a_message_does_not_make_two_lines);
@@ -206,6 +231,7 @@ int main(void)
 	tcase_add_test(tc,
 		       a_daemon_whose_mount_is_gone_is_not_taken_for_the_next_with_its_device);
 	tcase_add_test(tc, a_socket_of_somebody_who_did_not_mount_is_not_believed);
+	tcase_add_test(tc, a_daemon_that_serves_nobody_holds_nobody_up);
 	tcase_add_test(tc, the_mount_table_knows_proc_and_what_lies_in_it);
 	tcase_add_test(tc, a_path_is_made_absolute_without_touching_its_last_part);
 	suite_add_tcase(suite, tc);

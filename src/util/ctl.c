@@ -18,6 +18,7 @@
 #define ASK_MS 20000
 #define ASK_EACH_MS 2000
 #define LOOKS 5
+#define ACCEPTS 0x10000 /* __SO_ACCEPTCON of the kernel */
 
 /* ---- names ---- */
 
@@ -89,26 +90,40 @@ int ctl_accept(int listener, int *ret_fd)
 
 /* ---- the client's side ---- */
 
-/* Takes fd over only with result 0. */
-static int connect_name(const char *name, const uid_t *owner, int *ret_fd, pid_t *ret_pid)
+/* One that serves nobody any more has a full queue: it is waited for no longer than for an answer.
+ */
+static int connect_name(const char *name, const uid_t *owner, int patience_ms, int *ret_fd,
+			pid_t *ret_pid)
 {
 	int fd CLEANUP(close_fd) = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct timeval patience = { .tv_sec = patience_ms / 1000 }, none = { 0 };
 	struct sockaddr_un addr;
 	struct ucred who;
 	socklen_t len = address(name, &addr);
 
-	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, len) < 0 || peer(fd, &who) < 0)
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0 ||
+	    connect(fd, (struct sockaddr *)&addr, len) < 0 || peer(fd, &who) < 0)
 		return -errno;
 	/* Anybody may take a name; only root or the mount's owner is believed. */
 	if (who.uid != 0 && who.uid != (owner ? *owner : geteuid()))
 		return -EACCES;
 	if (geteuid() != 0 && geteuid() != who.uid)
 		return -EACCES;
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof(none));
 	if (ret_pid)
 		*ret_pid = who.pid;
 	*ret_fd = fd;
 	fd = -1;
 	return 0;
+}
+
+/* Connections have their listener's name, too. */
+static bool is_listening(const char *line)
+{
+	unsigned flags = 0;
+
+	(void)sscanf(line, "%*s %*s %*s %x", &flags);
+	return flags & ACCEPTS;
 }
 
 /* calls attempt for the name of each levels3fs socket until it returns other than -ENOENT. */
@@ -123,7 +138,7 @@ static int each_name(int (*attempt)(const char *name, void *ctx), void *ctx)
 	while (err == -ENOENT && fgets(line, sizeof(line), f)) {
 		char *name = strstr(line, " @" NAME_PREFIX);
 
-		if (!name)
+		if (!name || !is_listening(line))
 			continue;
 		name += 2;
 		name[strcspn(name, "\n")] = '\0';
@@ -148,7 +163,7 @@ static int ask(const char *name, const uid_t *owner, const char *question, int p
 	       char out[CTL_LINE_MAX])
 {
 	struct ctl_reader r = { .fd = -1 };
-	int err = connect_name(name, owner, &r.fd, NULL);
+	int err = connect_name(name, owner, patience_ms, &r.fd, NULL);
 
 	if (err < 0)
 		return err;
@@ -172,7 +187,7 @@ static int attempt_mount(const char *name, void *ctx)
 	w->denied = w->denied || err == -EACCES;
 	if (err < 0 || (w->dir && strcmp(line, w->dir) != 0))
 		return -ENOENT;
-	return connect_name(name, w->owner, &w->fd, &w->pid) < 0 ? -ENOENT : 0;
+	return connect_name(name, w->owner, ASK_MS, &w->fd, &w->pid) < 0 ? -ENOENT : 0;
 }
 
 static bool has_dir(const char *name, const char *dir)
@@ -188,7 +203,7 @@ static int attempt_dir(const char *name, void *ctx)
 
 	if (!has_dir(name, w->dir))
 		return -ENOENT;
-	return connect_name(name, NULL, &w->fd, &w->pid) < 0 ? -ENOENT : 0;
+	return connect_name(name, NULL, ASK_EACH_MS, &w->fd, &w->pid) < 0 ? -ENOENT : 0;
 }
 
 static int found(int err, const struct wanted *w, int *ret_fd, pid_t *ret_pid)

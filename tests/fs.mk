@@ -10,6 +10,7 @@ check_PROGRAMS += \
 	tests/fs_mend_bytes \
 	tests/fs_mend_store \
 	tests/fs_mend_cut \
+	tests/fs_mend_zombie \
 	tests/fs_reaper \
 	tests/fs_files \
 	tests/fs_reads \
@@ -53,6 +54,9 @@ nodist_EXTRA_tests_fs_mend_store_SOURCES = dummy.cc
 tests_fs_mend_cut_SOURCES = tests/fs_mend_cut.c tests/fs_mend_store.h tests/fs_mend.h tests/fs_damage.h tests/fs_fixture.h
 tests_fs_mend_cut_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_mend_cut_SOURCES = dummy.cc
+tests_fs_mend_zombie_SOURCES = tests/fs_mend_zombie.c tests/fs_mend_store.h tests/fs_mend.h tests/fs_damage.h tests/fs_fixture.h
+tests_fs_mend_zombie_LDADD = $(FS_LIBS) $(CHECK_LIBS)
+nodist_EXTRA_tests_fs_mend_zombie_SOURCES = dummy.cc
 tests_fs_reaper_SOURCES = tests/fs_reaper.c tests/fs_fixture.h
 tests_fs_reaper_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_reaper_SOURCES = dummy.cc

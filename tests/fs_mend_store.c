@@ -37,6 +37,10 @@ static const struct damage damages[] = {
 	{ "first slot of an epoch", more_slots, lost_fence, "fence-missing", all_new_is_there },
 	{ "first slot of an epoch with a flipped bit", more_slots, bad_fence, "fence-damaged",
 	  all_new_is_there },
+	{ "junk with the name of a slot", crash_with_slots, junk_slot, "slot-missing",
+	  all_new_is_there },
+	{ "junk with names of checkpoints", crash_with_slots, junk_checkpoints,
+	  "checkpoint-damaged", all_new_is_there },
 	{ "lease", nothing, bad_lease, "lease-damaged", all_is_there },
 	{ "table with a flipped bit", tables_then_close, flip_table, "table-damaged", NULL },
 	{ "tables missing", tables_then_close, lose_tables, "table-missing",
@@ -60,8 +64,7 @@ int main(void)
 
 	tcase_set_timeout(t, TEST_TIMEOUT_S);
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_add_loop_test(t, what_is_damaged_is_found_and_repaired, 0,
-			    (int)ARRAY_LEN(damages));
+	tcase_add_loop_test(t, what_is_damaged_is_found_and_repaired, 0, (int)ARRAY_LEN(damages));
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }

@@ -105,4 +105,24 @@ static inline void bad_lease(void)
 	change_object("lease", flip_middle);
 }
 
+static inline void put_junk(const char *key)
+{
+	struct store *s = plain_store();
+
+	must(store_put_bytes(s, key, "junk", 4, STORE_ALWAYS, NULL, NULL), key);
+	store_unref(s);
+}
+
+/* Names that would be the newest of all. */
+static inline void junk_slot(void)
+{
+	put_junk("chain/18446744073709551615");
+}
+
+static inline void junk_checkpoints(void)
+{
+	put_junk("checkpoint/18446744073709551614");
+	put_junk("checkpoint/18446744073709551615");
+}
+
 #endif

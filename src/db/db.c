@@ -90,6 +90,8 @@ static int load(struct db *db)
 		return err;
 	from = db->config.rescue ? c->history.slot : newest(&db->keeper.checkpoints);
 	c->slots_since = c->history.slot - from;
+	if (db->config.rescue)
+		from = max_u64(from, db->config.rescued->newest);
 	err = check_state(&db->config, &c->history);
 	if (!err && db_is_writable(db))
 		err = db_chain_fence(c, &lc, from);

@@ -108,7 +108,9 @@ enum db_rescue {
 
 struct db_rescued {
 	uint64_t slot;	/* the state is that after this slot */
-	uint64_t end;	/* the last slot, or checkpoint, that exists */
+	uint64_t end;	/* the last number in use; slots that exist behind it are not of this chain. Those between
+			   must become fences: db_verify with `mend` does that */
+	uint64_t newest; /* number of any checkpoint, bad ones too */
 	bool files;	/* LevelDB's files were repaired: records may be missing, or back */
 	bool scattered; /* there was no usable checkpoint */
 };

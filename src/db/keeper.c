@@ -16,6 +16,8 @@
 
 /* While the store refuses deletions or checkpoints, and as the longest sleep. */
 #define KEEPER_IDLE_MS 600000
+/* Until the lease is asked about again. */
+#define KEEPER_LEASE_MS 1000
 /* A checkpoint up to this size is never put off; others at most until so many times the slots. */
 #define CHEAP_BYTES MIB
 #define PUT_OFF_MAX 8
@@ -224,6 +226,18 @@ static void sweep_once(struct db *db)
 	db->keeper.swept = true;
 }
 
+/* Who slept past its lease may have been taken over, and what it removed may have come back by a repair
+ * of the chain: what stops it from writing does not stop it from deleting. */
+static uint64_t collect(struct db *db)
+{
+	if (lease_lost(db->config.lease))
+		return KEEPER_IDLE_MS;
+	if (!lease_valid(db->config.lease))
+		return KEEPER_LEASE_MS;
+	db_gc_run(&db->gc);
+	return db_gc_next_ms(&db->gc);
+}
+
 /* What is due now; the time until more may be. */
 static uint64_t keeper_work(struct db *db, bool active)
 {
@@ -235,11 +249,9 @@ static uint64_t keeper_work(struct db *db, bool active)
 		(void)db_chain_commit(&db->chain);
 	if (active && checkpoint_is_due(db) && db_keeper_checkpoint(db) != 0)
 		log_debug("no checkpoint this time: %s", err_last_note());
-	if (!lease_lost(db->config.lease))
-		db_gc_run(&db->gc);
 	if (sweep_is_due(db, &wait_ms))
 		sweep_once(db);
-	return min_u64(wait_ms, db_gc_next_ms(&db->gc));
+	return min_u64(wait_ms, collect(db));
 }
 
 static void *keeper_run(void *arg)

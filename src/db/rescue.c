@@ -7,6 +7,12 @@
  * was. Only if there is none are slots taken as they are (history's `loose`): logs that are whole,
  * and tables, to which those are added that only the store's listing knows. That is no state that
  * ever was, but what LevelDB's repair can make a database of.
+ *
+ * Slots behind the state that is gone on from are of no use any more, and some of their numbers may be
+ * empty. But one of them may be the next slot of a writer that sleeps, and what stopped it, the fence
+ * of the epoch after its own, may be among what is lost, or would be trimmed with the rest. So each
+ * of these numbers becomes the fence of an epoch of its own: the list of fences says so from the first
+ * checkpoint on, db_verify makes those that are not there, and trimming keeps them for ever.
  */
 #include "db/rescue.h"
 #include "db/names.h"
@@ -16,22 +22,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Numbers between two slots that may have been lost; what stands beyond is a name that was made up,
+ * unless it says itself that it belongs to this chain. */
+#define GAP_MAX 4096
+/* Numbers that are closed, the last ones. It takes several checkpoints' slots to have more. */
+#define CLAIMS_MAX 4096
+
 struct rescue {
 	const struct load_config *load;
 	struct history *h;
 	struct checkpoint_list checkpoints, slots;
 	struct checkpoint_list removed; /* numbers of tables that slots remove */
 	uint64_t epoch;			/* the highest in any slot that can be read */
+	uint64_t end;			/* the last number that is in use */
 };
 
 static bool is_damage(int err)
 {
 	return err == -L3_CORRUPT || err == -L3_VERSION;
-}
-
-static uint64_t last_of(const struct checkpoint_list *l)
-{
-	return l->count ? l->slots[l->count - 1] : 0;
 }
 
 /* ---- a state that was ---- */
@@ -54,7 +62,8 @@ static int load_base(struct rescue *r, uint64_t base)
 /* How far slots can be followed from there. 1, or 0 if that base is no good. */
 static int measure(struct rescue *r, uint64_t base, uint64_t *ret_reach)
 {
-	uint64_t end = max_u64(last_of(&r->slots), base);
+	const struct checkpoint_list *l = &r->slots;
+	uint64_t end = l->count ? max_u64(l->slots[l->count - 1], base) : base;
 	int err = load_base(r, base);
 
 	if (err <= 0)
@@ -140,24 +149,36 @@ static int note_removals(struct rescue *r, struct rd records, const char *key)
 	return 0; /* damage at the end of it: what came before counts */
 }
 
+/* 1 and its head, if it can be read; 0: it cannot. */
+static int read_slot(struct rescue *r, uint64_t slot, struct buf *b, struct slot_head *ret_head,
+		     struct rd *ret_records)
+{
+	char key[SLOT_KEY_LIMIT];
+	int err;
+
+	db_slot_key(slot, key);
+	err = store_get(r->load->store, key, 0, STORE_TO_END, b, NULL);
+	if (!err)
+		err = db_slot_decode(b->data, b->len, &r->load->fs, slot, key, ret_head,
+				     ret_records);
+	if (err)
+		return err == -ENOENT || is_damage(err) ? 0 : err;
+	r->epoch = max_u64(r->epoch, ret_head->epoch);
+	return 1;
+}
+
 /* Whatever of it can be used. */
-static int take_slot(struct rescue *r, uint64_t slot, bool apply)
+static int take_slot(struct rescue *r, uint64_t slot)
 {
 	struct buf b CLEANUP(buf_release) = BUF_INIT;
 	char key[SLOT_KEY_LIMIT];
 	struct slot_head head;
 	struct rd records;
-	int err;
+	int got = read_slot(r, slot, &b, &head, &records), err;
 
+	if (got <= 0)
+		return got;
 	db_slot_key(slot, key);
-	err = store_get(r->load->store, key, 0, STORE_TO_END, &b, NULL);
-	if (!err)
-		err = db_slot_decode(b.data, b.len, &r->load->fs, slot, key, &head, &records);
-	if (err)
-		return err == -ENOENT || is_damage(err) ? 0 : err;
-	r->epoch = max_u64(r->epoch, head.epoch);
-	if (!apply)
-		return 0;
 	r->h->slot = slot - 1;
 	err = note_removals(r, records, key);
 	if (!err)
@@ -253,24 +274,67 @@ static int scrape(struct rescue *r)
 	db_history_release(r->h);
 	r->h->loose = true;
 	for (size_t i = 0; i < r->slots.count && !err; i++)
-		err = take_slot(r, r->slots.slots[i], true);
+		err = take_slot(r, r->slots.slots[i]);
 	r->h->loose = false;
 	drop_manifests(&r->h->names);
 	return err ? err : add_tables(r);
 }
 
-/* ---- the whole ---- */
+/* ---- numbers that nobody may write to any more ---- */
+
+/* Of those behind the state only. */
+static int keep_fence(struct history *h, const struct slot_head *head)
+{
+	const struct fence *last = h->fence_count ? &h->fences[h->fence_count - 1] : NULL;
+
+	if (!(head->flags & SLOT_FLAG_FENCE) ||
+	    (last && (head->epoch <= last->epoch || head->slot <= last->slot)))
+		return 0;
+	return db_history_add_fence(h, head->epoch, head->slot);
+}
 
 /* Fences behind the state count: the epoch that follows must be above theirs. */
 static int look_at_rest(struct rescue *r, uint64_t from)
 {
+	r->end = from;
+	for (size_t i = 0; i < r->slots.count; i++) {
+		struct buf b CLEANUP(buf_release) = BUF_INIT;
+		uint64_t slot = r->slots.slots[i];
+		struct slot_head head;
+		struct rd records;
+		int got;
+
+		if (slot <= from)
+			continue;
+		got = read_slot(r, slot, &b, &head, &records);
+		if (got > 0 && keep_fence(r->h, &head) < 0)
+			return -ENOMEM;
+		if (got < 0)
+			return got;
+		if (got > 0 || slot - r->end <= GAP_MAX)
+			r->end = slot;
+	}
+	return 0;
+}
+
+/* The last of them become fences, which takes an epoch each; of those before, the fences that are there stay. */
+static int claim(struct rescue *r, uint64_t from, uint64_t lease_epoch)
+{
+	struct history *h = r->h;
+	uint64_t slot = r->end - min_u64(r->end - from, CLAIMS_MAX);
 	int err = 0;
 
-	for (size_t i = 0; i < r->slots.count && !err; i++)
-		if (r->slots.slots[i] > from)
-			err = take_slot(r, r->slots.slots[i], false);
+	if (slot == r->end)
+		return 0;
+	while (h->fence_count && h->fences[h->fence_count - 1].slot > slot)
+		h->fence_count--;
+	h->epoch = max_u64(h->epoch, lease_epoch);
+	while (slot < r->end && !err)
+		err = db_history_add_fence(h, ++h->epoch, ++slot);
 	return err;
 }
+
+/* ---- the whole ---- */
 
 static int choose(struct rescue *r, struct checkpoint_list *good, enum db_rescue how,
 		  struct db_rescued *ret)
@@ -285,28 +349,40 @@ static int choose(struct rescue *r, struct checkpoint_list *good, enum db_rescue
 	ret->slot = ret->scattered ? 0 : r->h->slot;
 	if (err == 0 && how != DB_RESCUE_FILES)
 		return err_note(-L3_CORRUPT, "no checkpoint and no slots make up a database");
-	if (err == 0)
-		return scrape(r);
-	return err < 0 ? err : look_at_rest(r, r->h->slot);
+	return err == 0 ? scrape(r) : err < 0 ? err : 0;
+}
+
+/* Where the next slot goes, and what must not be used before it. */
+static int go_behind(struct rescue *r, const struct checkpoint_list *good,
+		     const struct db_config *config)
+{
+	uint64_t from = config->rescued->slot;
+	int err = look_at_rest(r, from);
+
+	if (err)
+		return err;
+	if (r->checkpoints.count)
+		config->rescued->newest = r->checkpoints.slots[r->checkpoints.count - 1];
+	if (good->count)
+		r->end = max_u64(r->end, good->slots[good->count - 1]);
+	r->h->slot = config->rescued->end = r->end;
+	r->h->epoch = max_u64(max_u64(r->h->epoch, r->epoch), config->used_epoch);
+	return claim(r, from, lease_epoch(config->lease));
 }
 
 int db_rescue_history(const struct load_config *c, struct history *h, struct checkpoint_list *good,
 		      const struct db_config *config)
 {
 	struct rescue r = { .load = c, .h = h };
-	struct db_rescued *ret = config->rescued;
 	int err = db_load_numbers(c, CHECKPOINT_PREFIX, &r.checkpoints);
 
-	*ret = (struct db_rescued){ .files = config->rescue == DB_RESCUE_FILES };
+	*config->rescued = (struct db_rescued){ .files = config->rescue == DB_RESCUE_FILES };
 	if (!err)
 		err = db_load_numbers(c, SLOT_PREFIX, &r.slots);
 	if (!err)
-		err = choose(&r, good, config->rescue, ret);
-	if (!err) {
-		ret->end = max_u64(last_of(&r.slots), last_of(&r.checkpoints));
-		h->slot = max_u64(h->slot, ret->end);
-		h->epoch = max_u64(max_u64(h->epoch, r.epoch), config->used_epoch);
-	}
+		err = choose(&r, good, config->rescue, config->rescued);
+	if (!err)
+		err = go_behind(&r, good, config);
 	db_checkpoint_list_release(&r.checkpoints);
 	db_checkpoint_list_release(&r.slots);
 	db_checkpoint_list_release(&r.removed);

@@ -273,33 +273,43 @@ static int look_at_checkpoint(struct verify *v, uint64_t slot, struct history *h
 	return err;
 }
 
-/* All but the last good one, which is the first from which the history goes on. */
-static int look_at_checkpoints(struct verify *v, struct history *newest, bool *ret_any)
+/* Into the two that are the last good ones so far; the older is that from which the history goes on. */
+static void take_checkpoint(struct verify *v, struct history *newest, bool *any, struct history *h)
+{
+	struct history *to = v->loaded ? newest : &v->state;
+
+	if (*any) {
+		db_history_release(&v->state);
+		v->state = *newest;
+		v->state.parts_end = &v->state.parts;
+	}
+	*any = v->loaded;
+	v->loaded = true;
+	*to = *h;
+	to->parts_end = &to->parts;
+}
+
+/* Whoever mounts tries the two newest names. */
+static int look_at_checkpoints(struct verify *v, struct history *newest, bool *ret_two)
 {
 	const struct checkpoint_list *l = &v->checkpoints;
-	size_t from = l->count > 2 ? l->count - 2 : 0;
+	bool usable = l->count == 0;
 	int err = 0;
 
-	*ret_any = false;
+	*ret_two = false;
 	for (size_t i = 0; i < l->count && err >= 0; i++) {
 		struct history h;
 
 		db_history_init(&h);
 		err = look_at_checkpoint(v, l->slots[i], &h);
-		if (err > 0 && i >= from && !v->loaded) {
-			v->state = h;
-			v->state.parts_end = &v->state.parts;
-			v->loaded = true;
-		} else if (err > 0 && i >= from) {
-			*newest = h;
-			newest->parts_end = &newest->parts;
-			*ret_any = true;
-		} else {
-			db_history_release(&h);
+		if (err > 0) {
+			take_checkpoint(v, newest, ret_two, &h);
+			usable = i + 2 >= l->count;
 		}
 		if (err >= 0)
 			err = step(v, "checkpoints", i + 1, l->count);
 	}
+	v->result.chain_broken = !usable;
 	return err < 0 ? err : 0;
 }
 
@@ -364,9 +374,10 @@ static int look_at_chain(struct verify *v)
 	got = follow(v, max_u64(last_of(&v->slots), v->state.slot));
 	if (got < 0)
 		return got;
-	v->result.chain_broken = got == 0 || !db_names_find(&v->state.names, "CURRENT");
-	if (got == 0)
+	v->result.chain_broken |= got == 0;
+	if (v->result.chain_broken)
 		return 0;
+	v->result.chain_broken = !db_names_find(&v->state.names, "CURRENT");
 	if (v->result.chain_broken)
 		err = found(v, "chain-empty", NULL,
 			    "no checkpoint and no slots make up a database");
@@ -598,7 +609,7 @@ int db_verify(struct store *store, const struct uuid *fs, const struct db_verify
 	db_history_init(&v.state);
 	for (int i = 0; i < VERIFY_TRIES && !err && moved > 0; i++) {
 		err = look(&v);
-		moved = err || !v.found ? 0 : has_moved(&v);
+		moved = err || (!v.found && !v.result.chain_broken) ? 0 : has_moved(&v);
 		if (moved < 0)
 			err = moved;
 	}

@@ -39,6 +39,7 @@ struct fsck {
 	struct store_list objects; /* all under the prefix */
 	struct buf bad_keys;	   /* NUL-terminated, of objects that are to be kept elsewhere */
 	bool rescued;
+	bool kept_chain;    /* all slots that there were are under aside/ */
 	struct fs *mending; /* NULL: this is only a look */
 };
 
@@ -86,9 +87,11 @@ static void on_db_problem(void *ctx, const char *code, const char *key, const ch
 	problem(f, code, key, text);
 	if (!f->mending || !starts_with(code, "fence-"))
 		return;
+	f->result->mended++;
+	if (f->kept_chain) /* one sentence tells of all */
+		return;
 	if (keep_object(f->mending, key) < 0)
 		log_debug("%s is not kept: %s", key, err_last_note());
-	f->result->mended++;
 	tell(f, FS_MENDED, code, key, "%s is made again", key);
 }
 
@@ -322,6 +325,7 @@ static int keep_objects(struct fsck *f, struct fs *fs)
 	for (size_t n = 0; n < f->objects.count && err >= 0 && f->db.chain_broken; n++)
 		if (starts_with(f->objects.entries[n].key, "chain/"))
 			err = keep_object(fs, f->objects.entries[n].key);
+	f->kept_chain |= err >= 0 && f->db.chain_broken;
 	return err;
 }
 
@@ -368,6 +372,11 @@ static void tell_rescue(struct fsck *f, const struct fs *fs)
 		     "be "
 		     "used",
 		     (ull)r->slot, (ull)r->slot + 1, (ull)r->end);
+	if (r->end > r->slot)
+		tell(f, FS_MENDED, "chain-closed", NULL,
+		     "nobody who still believes in an older state can write to slots up to %llu "
+		     "any more",
+		     (ull)r->end);
 	if (!r->scattered && r->end > r->slot)
 		tell_lost_time(f, r);
 	if (r->files)
@@ -385,6 +394,52 @@ static void note_epochs(struct fsck *f, struct fs *fs)
 	for (size_t n = 0; n < f->objects.count; n++)
 		if (data_key_parse(f->objects.entries[n].key, &id) >= 0)
 			fs->used_epoch = max_u64(fs->used_epoch, id >> 32);
+}
+
+/* They have been copied, and newer ones stand: nothing begins with them any more. */
+static int remove_checkpoints(struct fsck *f, struct fs *fs)
+{
+	int err = 0;
+
+	for (size_t at = 0; at < f->bad_keys.len && err >= 0;) {
+		const char *key = (const char *)f->bad_keys.data + at;
+
+		if (starts_with(key, "checkpoint/")) {
+			err = store_remove(fs->store, key);
+			f->result->mended++;
+			tell(f, FS_MENDED, "checkpoint-damaged", key,
+			     "%s is kept under " FSCK_ASIDE ", and others stand for it", key);
+		}
+		at += strlen(key) + 1;
+	}
+	return err;
+}
+
+/* A slot far behind all others is not of this chain: it bears the name only. */
+static int remove_strays(struct fsck *f, struct fs *fs)
+{
+	char end[STORE_KEY_MAX];
+	int err = 0;
+
+	(void)snprintf(end, sizeof(end), "chain/%020llu", (ull)fs->rescued.end);
+	for (size_t n = 0; n < f->objects.count && err >= 0; n++) {
+		const char *key = f->objects.entries[n].key;
+
+		if (!starts_with(key, "chain/") || !db_owns_key(key) || strcmp(key, end) <= 0)
+			continue;
+		err = store_remove(fs->store, key);
+		tell(f, FS_MENDED, "slot-damaged", key,
+		     "%s is no slot of this chain, and is kept under " FSCK_ASIDE, key);
+	}
+	return err;
+}
+
+/* What a mount would take for newer than the state that was made just now. */
+static int remove_what_misleads(struct fsck *f, struct fs *fs)
+{
+	int err = remove_checkpoints(f, fs);
+
+	return err >= 0 && f->kept_chain ? remove_strays(f, fs) : err;
 }
 
 /* Opens the database so, and makes what came of it durable: from here on it is the state. */
@@ -413,6 +468,7 @@ static int open_as(struct fsck *f, struct fs *fs, enum db_rescue rescue)
 	if (err >= 0 && rescue != DB_RESCUE_NONE) {
 		tell_rescue(f, fs);
 		f->result->mended++;
+		err = remove_what_misleads(f, fs);
 	}
 	return err;
 }
@@ -456,25 +512,6 @@ static int attempt(struct fsck *f, struct fs *fs)
 		return err;
 	fs_close_database(fs);
 	return 1;
-}
-
-/* They have been copied, and newer ones stand: nothing begins with them any more. */
-static int remove_checkpoints(struct fsck *f, struct fs *fs)
-{
-	int err = 0;
-
-	for (size_t at = 0; at < f->bad_keys.len && err >= 0;) {
-		const char *key = (const char *)f->bad_keys.data + at;
-
-		if (starts_with(key, "checkpoint/")) {
-			err = store_remove(fs->store, key);
-			f->result->mended++;
-			tell(f, FS_MENDED, "checkpoint-damaged", key,
-			     "%s is kept under " FSCK_ASIDE ", and others stand for it", key);
-		}
-		at += strlen(key) + 1;
-	}
-	return err;
 }
 
 static int mend_all(struct fsck *f, struct fs *fs)

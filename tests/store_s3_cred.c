@@ -319,34 +319,45 @@ struct where {
 	const char *url, *endpoint, *region;
 	bool path_style;
 	const char *base, *path, *prefix;
+	bool dualstack, fips;
 };
 
 static const struct where wheres[] = {
-	{ "s3://bucket", NULL, NULL, false, "https://bucket.s3.us-east-1.amazonaws.com", "", "" },
+	{ "s3://bucket", NULL, NULL, false, "https://bucket.s3.us-east-1.amazonaws.com", "", "",
+	  false, false },
 	{ "s3://bucket/", NULL, "eu-west-1", false, "https://bucket.s3.eu-west-1.amazonaws.com", "",
-	  "" },
+	  "", false, false },
 	{ "s3://bucket/a/b", NULL, "cn-north-1", false,
-	  "https://bucket.s3.cn-north-1.amazonaws.com.cn", "", "a/b/" },
-	{ "s3://bucket/a/", NULL, NULL, true, "https://s3.us-east-1.amazonaws.com", "/bucket",
-	  "a/" },
+	  "https://bucket.s3.cn-north-1.amazonaws.com.cn", "", "a/b/", false, false },
+	{ "s3://bucket/a/", NULL, NULL, true, "https://s3.us-east-1.amazonaws.com", "/bucket", "a/",
+	  false, false },
 	{ "s3://dotted.bucket", NULL, NULL, false, "https://s3.us-east-1.amazonaws.com",
-	  "/dotted.bucket", "" },
+	  "/dotted.bucket", "", false, false },
 	{ "s3://Old_Bucket", NULL, NULL, false, "https://s3.us-east-1.amazonaws.com", "/Old_Bucket",
-	  "" },
+	  "", false, false },
 	{ "s3://bucket", "http://127.0.0.1:9000", NULL, false, "http://127.0.0.1:9000", "/bucket",
-	  "" },
-	{ "s3://bucket", "http://[::1]:9000/", NULL, false, "http://[::1]:9000", "/bucket", "" },
-	{ "s3://bucket", "localhost:9000", NULL, false, "https://localhost:9000", "/bucket", "" },
+	  "", false, false },
+	{ "s3://bucket", "http://[::1]:9000/", NULL, false, "http://[::1]:9000", "/bucket", "",
+	  false, false },
+	{ "s3://bucket", "localhost:9000", NULL, false, "https://localhost:9000", "/bucket", "",
+	  false, false },
 	{ "s3://bucket", "https://minio.example", NULL, false, "https://minio.example", "/bucket",
-	  "" },
-	{ "s3://minio", "https://minio.example", NULL, false, "https://minio.example", "/minio",
-	  "" },
+	  "", false, false },
+	{ "s3://minio", "https://minio.example", NULL, false, "https://minio.example", "/minio", "",
+	  false, false },
 	{ "s3://bucket", "https://oss-cn-beijing.aliyuncs.com", NULL, false,
-	  "https://bucket.oss-cn-beijing.aliyuncs.com", "", "" },
+	  "https://bucket.oss-cn-beijing.aliyuncs.com", "", "", false, false },
 	{ "s3://bucket", "https://bucket.oss-cn-beijing.aliyuncs.com", NULL, false,
-	  "https://bucket.oss-cn-beijing.aliyuncs.com", "", "" },
+	  "https://bucket.oss-cn-beijing.aliyuncs.com", "", "", false, false },
+	{ "s3://bucket", NULL, "eu-west-1", false,
+	  "https://bucket.s3.dualstack.eu-west-1.amazonaws.com", "", "", true, false },
+	{ "s3://bucket", NULL, "us-gov-west-1", false,
+	  "https://bucket.s3-fips.us-gov-west-1.amazonaws.com", "", "", false, true },
+	{ "s3://bucket", NULL, "us-east-2", true,
+	  "https://s3-fips.dualstack.us-east-2.amazonaws.com", "/bucket", "", true, true },
 	{ "s3://bucket/caf\xc3\xa9/a b", NULL, NULL, false,
-	  "https://bucket.s3.us-east-1.amazonaws.com", "", "caf\xc3\xa9/a b/" },
+	  "https://bucket.s3.us-east-1.amazonaws.com", "", "caf\xc3\xa9/a b/", false,
+	  false },
 };
 
 START_TEST(a_bucket_is_found_in_the_way_its_server_wants)
@@ -354,7 +365,9 @@ START_TEST(a_bucket_is_found_in_the_way_its_server_wants)
 	const struct where *w = &wheres[_i];
 	struct store_config config = { .endpoint = w->endpoint,
 				       .region = w->region,
-				       .path_style = w->path_style };
+				       .path_style = w->path_style,
+				       .dualstack = w->dualstack,
+				       .fips = w->fips };
 	struct s3_place p;
 
 	ck_ok(s3_place_parse(w->url, &config, &profile, &p));

@@ -484,17 +484,21 @@ START_TEST(only_s3_can_say_that_an_object_is_absent)
 }
 END_TEST
 
-START_TEST(a_bucket_elsewhere_is_told_with_its_region)
+START_TEST(a_bucket_elsewhere_than_the_region_given_is_told_with_its_region)
 {
-	OPEN({ .text = "HTTP/1.1 301 Moved Permanently\r\nx-amz-bucket-region: eu-west-3\r\n"
-		       "Location: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n" },
-	     { .text = "HTTP/1.1 400 Bad Request\r\nContent-Length: @\r\n\r\n"
-		       "<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region is "
-		       "wrong"
-		       "</Message><Region>ap-south-1</Region></Error>" },
-	     { .text = "HTTP/1.1 400 Bad Request\r\nx-amz-bucket-region: eu-west-3\r\n\r\n",
-	       .then = CLOSE });
+	static const struct store_config given = { .region = "us-east-1" };
+	static const struct reply replies[] = {
+		{ .text = "HTTP/1.1 301 Moved Permanently\r\nx-amz-bucket-region: eu-west-3\r\n"
+			  "Location: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n" },
+		{ .text = "HTTP/1.1 400 Bad Request\r\nContent-Length: @\r\n\r\n"
+			  "<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region is "
+			  "wrong"
+			  "</Message><Region>ap-south-1</Region></Error>" },
+		{ .text = "HTTP/1.1 400 Bad Request\r\nx-amz-bucket-region: eu-west-3\r\n\r\n",
+		  .then = CLOSE }
+	};
 
+	open_with(replies, ARRAY_LEN(replies), &given);
 	ck_assert_int_eq(get_all(), -L3_WRONG_REGION);
 	ck_note_has("region=eu-west-3");
 	ck_assert_int_eq(create(NULL), -L3_WRONG_REGION);
@@ -802,7 +806,7 @@ static void add_errors(TCase *t)
 			    (int)ARRAY_LEN(judged));
 	tcase_add_test(t, without_a_code_the_status_says_it);
 	tcase_add_test(t, only_s3_can_say_that_an_object_is_absent);
-	tcase_add_test(t, a_bucket_elsewhere_is_told_with_its_region);
+	tcase_add_test(t, a_bucket_elsewhere_than_the_region_given_is_told_with_its_region);
 	tcase_add_test(t, newer_credentials_are_found_when_the_old_are_refused);
 	tcase_add_test(t, the_same_credentials_are_not_tried_twice);
 	tcase_add_test(t, vanished_credentials_leave_the_servers_answer_as_the_error);

@@ -50,6 +50,12 @@ static void drop_config(struct fs_config *c)
 	free((char *)c->store.region);
 	free((char *)c->store.profile);
 	free((char *)c->store.passwd_file);
+	free((char *)c->store.sse);
+	free((char *)c->store.sse_kms_key);
+	free((char *)c->store.sse_c_key_file);
+	free((char *)c->store.storage_class);
+	free((char *)c->store.acl);
+	free((char *)c->store.tags);
 	free((char *)c->store.ca_file);
 	free((char *)c->mountpoint);
 }
@@ -77,6 +83,12 @@ static int copy_config(struct fs_config *to, const struct fs_config *from)
 	failed |= dup_string(&to->store.region);
 	failed |= dup_string(&to->store.profile);
 	failed |= dup_string(&to->store.passwd_file);
+	failed |= dup_string(&to->store.sse);
+	failed |= dup_string(&to->store.sse_kms_key);
+	failed |= dup_string(&to->store.sse_c_key_file);
+	failed |= dup_string(&to->store.storage_class);
+	failed |= dup_string(&to->store.acl);
+	failed |= dup_string(&to->store.tags);
 	failed |= dup_string(&to->store.ca_file);
 	failed |= dup_string(&to->mountpoint);
 	if (!to->clock)
@@ -160,7 +172,8 @@ int fs_new(const struct fs_config *config, struct fs **ret)
 	if (!fs)
 		return -ENOMEM;
 	pthread_rwlockattr_init(&prefer_writers);
-	pthread_rwlockattr_setkind_np(&prefer_writers, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlockattr_setkind_np(&prefer_writers,
+				      PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
 	pthread_rwlock_init(&fs->seal, &prefer_writers);
 	pthread_rwlockattr_destroy(&prefer_writers);
 	pthread_mutex_init(&fs->ns_lock, NULL);
@@ -179,7 +192,8 @@ int fs_new(const struct fs_config *config, struct fs **ret)
 	}
 	fs->read_only = fs->config.read_only;
 	fs->clock = fs->config.clock;
-	budget_init(&fs->budget, plan_memory(or_default(fs->config.mem_limit_bytes, 512 * MIB)).budget);
+	budget_init(&fs->budget,
+		    plan_memory(or_default(fs->config.mem_limit_bytes, 512 * MIB)).budget);
 	*ret = fs;
 	return 0;
 }
@@ -292,8 +306,9 @@ int fs_load_totals(struct fs *fs)
 	key_totals(&k);
 	err = db_value(fs, &k, &value);
 	if (err == -ENOENT)
-		return err_note(-L3_CORRUPT, "the database has no totals record: this is no levels3 filesystem, "
-					     "or its newest part is lost");
+		return err_note(-L3_CORRUPT,
+				"the database has no totals record: this is no levels3 filesystem, "
+				"or its newest part is lost");
 	if (err < 0)
 		return err;
 	return totals_decode(value.data, value.len, &fs->totals);
@@ -308,7 +323,8 @@ int fs_probe(struct fs *fs, const struct buf *super_bytes)
 	err = lease_probe(fs->store, SUPER_KEY, super_bytes->data, super_bytes->len);
 	if (err == -L3_NO_CONDITION && fs->config.lease_only) {
 		notify(&fs->notifier, LOG_L_WARN,
-		       "%s: only the lease's time guards this filesystem against a second writer (lease_only)",
+		       "%s: only the lease's time guards this filesystem against a second writer "
+		       "(lease_only)",
 		       err_last_note());
 		return 0;
 	}
@@ -476,10 +492,12 @@ int fs_open(const char *url, const struct fs_config *config, struct fs **ret)
 			err = super_read(fs->store, true, &fs->super, &super_bytes);
 	}
 	if (err >= 0 && fs->super.kind != SUPER_KIND_FS)
-		err = err_note(-L3_NOT_LEVELS3, "%s holds a plain LevelDB database, not a filesystem", url);
+		err = err_note(-L3_NOT_LEVELS3,
+			       "%s holds a plain LevelDB database, not a filesystem", url);
 	if (err >= 0 && fs->super.state != SUPER_READY)
 		err = err_note(-L3_NOT_LEVELS3,
-			       "making the filesystem in %s was interrupted; finish it with: levels3fs mkfs %s",
+			       "making the filesystem in %s was interrupted; finish it with: "
+			       "levels3fs mkfs %s",
 			       url, url);
 	if (err >= 0)
 		err = open_existing(fs, &super_bytes);
@@ -596,7 +614,8 @@ void fs_crash(struct fs *fs)
 
 /* ---- the whole ---- */
 
-#define STATFS_TOTAL_BYTES ((uint64_t)1 << 50) /* a bucket has no end; this much is free beyond what is used */
+#define STATFS_TOTAL_BYTES                                                                         \
+	((uint64_t)1 << 50) /* a bucket has no end; this much is free beyond what is used */
 #define STATFS_TOTAL_INODES ((uint64_t)1 << 40)
 
 /* The limit, or without one so much more; never less than what there is. */
@@ -612,7 +631,8 @@ int fs_statfs(struct fs *fs, struct fs_statfs *ret)
 				   .inodes_used = fs->totals.inodes,
 				   .block_bytes = FS_BLOCK_BYTES };
 	pthread_mutex_unlock(&fs->totals_lock);
-	ret->total_bytes = limit_or(fs->config.size_limit_bytes, ret->used_bytes, STATFS_TOTAL_BYTES);
+	ret->total_bytes =
+		limit_or(fs->config.size_limit_bytes, ret->used_bytes, STATFS_TOTAL_BYTES);
 	ret->inodes_total = limit_or(fs->config.inode_limit, ret->inodes_used, STATFS_TOTAL_INODES);
 	return 0;
 }
@@ -627,7 +647,8 @@ void fs_status(struct fs *fs, struct fs_status *ret)
 	struct db_stats db;
 	int64_t since_ns;
 
-	*ret = (struct fs_status){ .read_only = fs->read_only, .dirty_bytes = budget_used(&fs->budget) };
+	*ret = (struct fs_status){ .read_only = fs->read_only,
+				   .dirty_bytes = budget_used(&fs->budget) };
 	db_stats(fs->db, &db);
 	ret->epoch = db.epoch;
 	ret->slot = db.slot;

@@ -78,7 +78,7 @@ struct fs_config {
 	void *ctx;
 	struct store *store_override; /* tests: use this store (e.g. a fault wrapper) for the URL's */
 
-	char *owned[16]; /* private */
+	char *owned[24]; /* private */
 };
 
 void fs_config_init(struct fs_config *c);

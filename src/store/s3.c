@@ -46,6 +46,7 @@ static int s3_head(struct store *s, const char *key, struct store_meta *ret_meta
 	int err;
 
 	s3_call_init(&c, s3_of(s), "HEAD", "HEAD", key);
+	c.kind = S3_READ;
 	err = s3_call_run(&c);
 	if (err >= 0 && c.answer.total_bytes < 0)
 		err = err_note(-L3_SERVER, "HEAD %s: the server does not tell the object's size",
@@ -107,6 +108,7 @@ static int get_once(struct store *s, const char *key, uint64_t offset, uint64_t 
 	if (len == 0)
 		return s3_head(s, key, ret_meta);
 	s3_call_init(&c, s3_of(s), "GET", "GET", key);
+	c.kind = S3_READ;
 	c.sink = out;
 	c.offset = offset;
 	c.len = len;
@@ -211,6 +213,7 @@ static int put_once(struct s3 *s3, const struct store_put *put, bool bare,
 	int err;
 
 	s3_call_init(&c, s3, "PUT", "PUT", put->key);
+	c.kind = S3_WRITE;
 	c.iov = put->iov;
 	c.iovcnt = put->iovcnt;
 	if (put->cond == STORE_CREATE) {
@@ -285,10 +288,11 @@ static int s3_copy(struct store *s, const char *from, const char *to)
 
 	if (strcmp(from, to) == 0) /* S3 calls that illegal */
 		return s3_head(s, from, &meta);
-	buf_printf(&source, "/%s/", s3->place.bucket);
-	s3_encode(&source, s3->place.prefix, true);
+	buf_printf(&source, "/%s/", s3_place_of(s3)->bucket);
+	s3_encode(&source, s3_place_of(s3)->prefix, true);
 	s3_encode(&source, from, true);
 	s3_call_init(&c, s3, "COPY", "PUT", to);
+	c.kind = S3_COPY;
 	c.about = from;
 	s3_call_header(&c, "x-amz-copy-source", buf_cstr(&source));
 	if (buf_error(&source) < 0)
@@ -329,7 +333,7 @@ static bool list_keys(const struct s3 *s3, const char *const *keys, size_t count
 	buf_add_str(out, "<Delete><Quiet>true</Quiet>");
 	for (size_t i = 0; ok && i < count; i++) {
 		buf_add_str(out, "<Object><Key>");
-		ok = s3_xml_escape(out, s3->place.prefix) && s3_xml_escape(out, keys[i]);
+		ok = s3_xml_escape(out, s3_place_of(s3)->prefix) && s3_xml_escape(out, keys[i]);
 		buf_add_str(out, "</Key></Object>");
 	}
 	buf_add_str(out, "</Delete>");
@@ -395,7 +399,7 @@ static int list_page(struct s3 *s3, const char *prefix, const char *after, unsig
 	char number[16];
 	int err;
 
-	buf_printf(&whole, "%s%s", s3->place.prefix, prefix);
+	buf_printf(&whole, "%s%s", s3_place_of(s3)->prefix, prefix);
 	s3_call_init(&c, s3, "LIST", "GET", NULL);
 	c.about = buf_cstr(&whole);
 	s3_call_query(&c, "list-type", "2");
@@ -410,7 +414,8 @@ static int list_page(struct s3 *s3, const char *prefix, const char *after, unsig
 	err = buf_error(&whole) < 0 ? -ENOMEM : s3_call_run(&c);
 	if (err < 0)
 		return err;
-	err = s3_xml_list(c.answer.body.data, c.answer.body.len, s3->place.prefix, out, ret_last);
+	err = s3_xml_list(c.answer.body.data, c.answer.body.len, s3_place_of(s3)->prefix, out,
+			  ret_last);
 	return err < 0 ? s3_call_failed(&c, err) : 0;
 }
 
@@ -422,7 +427,8 @@ static int s3_list(struct store *s, const char *prefix, const char *start_after,
 	size_t before = out->count;
 	int err;
 
-	if (asprintf(&after, "%s%s", *start_after ? s3->place.prefix : "", start_after) < 0) {
+	if (asprintf(&after, "%s%s", *start_after ? s3_place_of(s3)->prefix : "", start_after) <
+	    0) {
 		after = NULL;
 		return -ENOMEM;
 	}
@@ -453,7 +459,11 @@ static void s3_destroy(struct store *s)
 	struct s3 *s3 = s3_of(s);
 
 	s3_http_free(s3->http);
-	s3_place_release(&s3->place);
+	for (unsigned i = 0; i < s3->place_count; i++)
+		s3_place_release(&s3->places[i]);
+	free((char *)s3->where.endpoint);
+	s3_extra_release(&s3->extra);
+	pthread_mutex_destroy(&s3->place_lock);
 	s3_keyring_free(s3->keyring);
 	store_fini(s);
 	free(s3);
@@ -472,6 +482,36 @@ static const struct store_ops s3_ops = {
 	.destroy = s3_destroy,
 };
 
+/* What another place of the bucket would be made of, in another region. */
+static int keep_where(struct s3 *s3, const struct store_config *config,
+		      const struct s3_profile *profile)
+{
+	const char *endpoint = config->endpoint ? config->endpoint : profile->endpoint;
+
+	s3->where = (struct store_config){ .path_style = config->path_style,
+					   .dualstack = config->dualstack,
+					   .fips = config->fips };
+	s3->region_given = config->region;
+	if (endpoint && !(s3->where.endpoint = strdup(endpoint)))
+		return -ENOMEM;
+	return 0;
+}
+
+static int open_place(struct s3 *s3, const char *url, const struct store_config *config,
+		      const struct s3_profile *profile)
+{
+	int err = s3_place_parse(url, config, profile, &s3->places[0]);
+
+	if (err < 0)
+		return err;
+	s3->place_count = 1;
+	s3->place = &s3->places[0];
+	err = keep_where(s3, config, profile);
+	if (err >= 0)
+		err = s3_extra_init(config, &s3->extra);
+	return err < 0 ? err : s3_extra_check_place(&s3->extra, s3->place);
+}
+
 static int open_parts(struct s3 *s3, const char *url, const struct store_config *config,
 		      const struct s3_profile *profile)
 {
@@ -479,7 +519,7 @@ static int open_parts(struct s3 *s3, const char *url, const struct store_config 
 	int err = store_init(&s3->store, &s3_ops, url);
 
 	if (err >= 0)
-		err = s3_place_parse(url, config, profile, &s3->place);
+		err = open_place(s3, url, config, profile);
 	if (!http.ca_file)
 		http.ca_file = profile->ca_file;
 	if (!http.connections)
@@ -487,7 +527,7 @@ static int open_parts(struct s3 *s3, const char *url, const struct store_config 
 	if (err >= 0)
 		err = s3_http_new(&http, &s3->http);
 	if (err >= 0 && !config->anonymous)
-		err = s3_keyring_new(&http, &s3->place, &clock_system, &s3->keyring);
+		err = s3_keyring_new(&http, s3->place, &clock_system, &s3->keyring);
 	s3->connections = http.connections;
 	s3->multipart_bytes = config->multipart_bytes ? config->multipart_bytes : DEFAULT_MULTIPART;
 	return err;
@@ -504,6 +544,7 @@ int store_s3_open(const char *url, const struct store_config *config, struct sto
 	s3 = calloc(1, sizeof(*s3));
 	if (!s3)
 		return -ENOMEM;
+	pthread_mutex_init(&s3->place_lock, NULL);
 	err = open_parts(s3, url, config, &profile);
 	if (err < 0) {
 		s3_destroy(&s3->store);

@@ -8,6 +8,7 @@
  *	s3_error.c      what answers mean
  *	s3_http.c       one HTTP exchange on a bounded pool of kept-alive connections (libcurl)
  *	s3_sign.c       AWS Signature Version 4
+ *	s3_extra.c      encryption by the server, storage class, ACL, tags
  *	s3_xml.c        the XML of answers (expat), hostile or not
  *	s3_url.c        where the bucket is: URL, endpoint, addressing style
  *	s3_keys.c       the keys in use, renewed in time (s3_cred.h: where they come from)
@@ -158,7 +159,8 @@ struct s3_exchange {
 	 * 200 (the server does not know ranges) the rest is passed over. */
 	uint64_t offset, len;
 	bool direct; /* past any proxy */
-	bool secret; /* the answer is: what it passed through is overwritten, the connection closed */
+	bool secret; /* there are keys in it: what it passed through is overwritten */
+	bool once;   /* the connection is not kept */
 };
 
 struct s3_answer {
@@ -205,12 +207,49 @@ void s3_place_release(struct s3_place *p);
 int s3_split_endpoint(const char *name, const char *endpoint, char **ret_scheme, char **ret_host);
 int s3_check_region(const char *name, const char *region);
 
+/* ---- s3_extra.c ---- */
+
+#define S3_EXTRA_HEADERS 12
+
+enum s3_kind { /* of a request */
+	S3_OTHER,
+	S3_READ,  /* GET, HEAD of an object */
+	S3_WRITE, /* PUT, or the beginning of an upload in parts */
+	S3_PART,
+	S3_COPY,
+};
+
+struct s3_extra { /* strings owned; NULL: not wanted */
+	char *sse, *sse_kms_key, *storage_class, *acl, *tags;
+	char *customer_key; /* SSE-C, base64; protected */
+	char customer_key_md5[S3_MD5_BASE64_LEN];
+	bool requester_pays;
+};
+
+/* -L3_BAD_OPTION with a note that names the option and what it may be. */
+int s3_extra_init(const struct store_config *c, struct s3_extra *ret);
+int s3_extra_check(const struct store_config *c);
+void s3_extra_release(struct s3_extra *e);
+/* A key is not sent in the clear. */
+int s3_extra_check_place(const struct s3_extra *e, const struct s3_place *p);
+/* How many; they point into e. */
+size_t s3_extra_headers(const struct s3_extra *e, enum s3_kind kind,
+			struct s3_header out[S3_EXTRA_HEADERS]);
+
 /* ---- the store, and one request to it ---- */
+
+#define S3_REGIONS_MAX 4 /* to which a server may send us, one after the other */
 
 struct s3 {
 	struct store store;
 	struct s3_http *http;
-	struct s3_place place;
+	struct s3_place *place; /* atomic: where the bucket is known to be; bucket, prefix and path never change */
+	struct s3_place places[S3_REGIONS_MAX]; /* those before it, too: somebody may use them */
+	unsigned place_count;
+	pthread_mutex_t place_lock; /* of the two above */
+	struct store_config where;  /* what places are made of; strings owned */
+	bool region_given;	    /* as an option: then it is meant */
+	struct s3_extra extra;
 	struct s3_keyring *keyring; /* NULL: anonymous */
 	uint64_t multipart_bytes;
 	unsigned connections;
@@ -218,6 +257,11 @@ struct s3 {
 	bool single_only; /* atomic: it does not know DeleteObjects */
 	bool plain_etags; /* atomic: its ETags look like MD5 sums, but say nothing about the bytes (SSE-KMS) */
 };
+
+static inline const struct s3_place *s3_place_of(const struct s3 *s3)
+{
+	return __atomic_load_n(&s3->place, __ATOMIC_ACQUIRE);
+}
 
 #define S3_CALL_HEADERS 4
 
@@ -227,6 +271,8 @@ struct s3_call {
 	const char *about;  /* for notes: the key, or what else it is about */
 	const char *key;    /* NULL: the bucket itself */
 	const char *method; /* of HTTP */
+	enum s3_kind kind;
+	const struct s3_place *place; /* of the last sending */
 	struct buf query;
 	struct s3_header headers[S3_CALL_HEADERS];
 	size_t header_count;
@@ -255,6 +301,8 @@ int s3_call_failed(struct s3_call *c, int err);
 /* The store's error for c->answer.status and c->error, and its note. */
 int s3_error_judge(const struct s3_call *c);
 /* Whether other credentials might be answered differently. */
+/* The region in which the server says the bucket is, if that is why it refuses; else NULL. */
+const char *s3_error_other_region(const struct s3_call *c);
 bool s3_error_is_about_keys(const struct s3_call *c);
 /* The server does not know this kind of request. */
 bool s3_error_is_unknown_request(const struct s3_call *c);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEADERS_MAX (S3_CALL_HEADERS + 5)
+#define HEADERS_MAX (S3_CALL_HEADERS + S3_EXTRA_HEADERS + 5)
 
 /* ---- setting up ---- */
 
@@ -54,7 +54,7 @@ static void dressed_release(struct dressed *d)
 
 static int set_address(struct s3_call *c, struct dressed *d)
 {
-	const struct s3_place *p = &c->s3->place;
+	const struct s3_place *p = c->place;
 
 	if (c->key && strlen(p->prefix) + strlen(c->key) > S3_KEY_MAX)
 		return err_note(-EINVAL, "%s %s: prefix and key are longer than %d bytes together",
@@ -87,26 +87,24 @@ static int sign(struct s3_call *c, struct dressed *d, const struct s3_cred *cred
 				     .headers = d->headers,
 				     .payload_sha256 = payload_sha256,
 				     .amz_date = d->date,
-				     .region = c->s3->place.region,
+				     .region = c->place->region,
 				     .service = "s3",
 				     .cred = cred };
 	int err;
 
-	if (!cred) { /* anonymous */
-		for (size_t i = 0; i < c->header_count; i++)
-			add(d, c->headers[i].name, c->headers[i].value);
+	for (size_t i = 0; i < c->header_count; i++)
+		add(d, c->headers[i].name, c->headers[i].value);
+	d->header_count += s3_extra_headers(&c->s3->extra, c->kind, &d->headers[d->header_count]);
+	if (!cred) /* anonymous */
 		return 0;
-	}
 	err = s3_amz_date(d->date);
 	if (err < 0)
 		return err;
-	add(d, "host", c->s3->place.host);
+	add(d, "host", c->place->host);
 	add(d, "x-amz-content-sha256", payload_sha256);
 	add(d, "x-amz-date", d->date);
 	if (cred->session_token)
 		add(d, "x-amz-security-token", cred->session_token);
-	for (size_t i = 0; i < c->header_count; i++)
-		add(d, c->headers[i].name, c->headers[i].value);
 	r.header_count = d->header_count;
 	err = s3_sign(&r, &d->authorization);
 	add(d, "authorization", buf_cstr(&d->authorization));
@@ -121,7 +119,9 @@ static int send(struct s3_call *c, const struct s3_cred *cred, const char *paylo
 				 .iovcnt = c->iovcnt,
 				 .sink = c->sink,
 				 .offset = c->offset,
-				 .len = c->len };
+				 .len = c->len,
+				 .secret = c->s3->extra.customer_key ||
+					   (cred && cred->session_token) };
 	int err = set_address(c, &d);
 
 	if (err >= 0)
@@ -149,6 +149,7 @@ static int attempt(struct s3_call *c, const struct s3_cred *cred, const char *pa
 
 	s3_answer_release(&c->answer);
 	c->error = (struct s3_error){ 0 };
+	c->place = s3_place_of(c->s3);
 	err = send(c, cred, payload_sha256);
 	if (err >= 0 && !succeeded(c) && c->answer.body.len)
 		(void)s3_xml_error(c->answer.body.data, c->answer.body.len, &c->error);
@@ -172,14 +173,48 @@ static int run_signed(struct s3_call *c, const char *payload_sha256)
 	return err;
 }
 
+static int run(struct s3_call *c, const char *payload_sha256)
+{
+	return c->s3->keyring ? run_signed(c, payload_sha256) : attempt(c, NULL, payload_sha256);
+}
+
+/* Where the server says that the bucket is in another region than the one taken for granted: true if
+ * requests go there from now on. */
+static bool follow(struct s3_call *c)
+{
+	struct s3 *s3 = c->s3;
+	const char *region = s3_error_other_region(c);
+	const struct s3_profile none = { 0 };
+	struct store_config where = s3->where;
+	struct s3_place *place;
+	bool ok;
+
+	if (!region || s3->region_given)
+		return false;
+	where.region = region;
+	pthread_mutex_lock(&s3->place_lock);
+	ok = s3->place != c->place; /* somebody was quicker */
+	if (!ok && s3->place_count < S3_REGIONS_MAX) {
+		place = &s3->places[s3->place_count];
+		ok = s3_place_parse(s3->store.url, &where, &none, place) >= 0;
+		if (ok) {
+			s3->place_count++;
+			__atomic_store_n(&s3->place, place, __ATOMIC_RELEASE);
+		}
+	}
+	pthread_mutex_unlock(&s3->place_lock);
+	return ok;
+}
+
 int s3_call_run(struct s3_call *c)
 {
 	char payload_sha256[S3_SHA256_HEX_LEN];
 	int err = s3_sha256_hex(c->iov, c->iovcnt, payload_sha256);
 
 	if (err >= 0)
-		err = c->s3->keyring ? run_signed(c, payload_sha256)
-				     : attempt(c, NULL, payload_sha256);
+		err = run(c, payload_sha256);
+	if (err >= 0 && !succeeded(c) && follow(c))
+		err = run(c, payload_sha256);
 	if (err < 0)
 		return err;
 	return succeeded(c) ? 0 : s3_error_judge(c);

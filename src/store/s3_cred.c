@@ -9,7 +9,6 @@
 #include "store/s3_cred.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,45 +18,7 @@
 #define SECURE_BYTES ((size_t)256 << 10)
 #define SECURE_PIECE 32
 
-void s3_wipe(char *s)
-{
-	if (s)
-		OPENSSL_cleanse(s, strlen(s));
-	free(s);
-}
-
-void s3_wipe_free(void *p)
-{
-	if (p)
-		OPENSSL_cleanse(p, malloc_usable_size(p));
-	free(p);
-}
-
-void *s3_wipe_realloc(void *p, size_t size)
-{
-	void *larger = malloc(size);
-
-	if (larger && p) {
-		memcpy(larger, p, min_u64(size, malloc_usable_size(p)));
-		s3_wipe_free(p);
-	}
-	return larger;
-}
-
-void s3_wipe_ptr(char **s)
-{
-	s3_wipe(*s);
-	*s = NULL;
-}
-
-void s3_wipe_buf(struct buf *b)
-{
-	if (b->data)
-		OPENSSL_cleanse(b->data, b->cap);
-	buf_release(b);
-}
-
-static void free_secret(char *s)
+void s3_secret_free(char *s)
 {
 	OPENSSL_secure_clear_free(s, s ? strlen(s) + 1 : 0);
 }
@@ -70,13 +31,17 @@ static void make_secure_heap(void)
 		log_debug("no protected memory for keys: they are in ordinary memory");
 }
 
+char *s3_secret_alloc(size_t size)
+{
+	(void)pthread_once(&secure_once, make_secure_heap);
+	return OPENSSL_secure_zalloc(size);
+}
+
 /* A copy there; NULL without memory. */
 static char *keep_secret(const char *s)
 {
-	char *kept;
+	char *kept = s3_secret_alloc(strlen(s) + 1);
 
-	(void)pthread_once(&secure_once, make_secure_heap);
-	kept = OPENSSL_secure_malloc(strlen(s) + 1);
 	if (kept)
 		memcpy(kept, s, strlen(s) + 1);
 	return kept;
@@ -85,8 +50,8 @@ static char *keep_secret(const char *s)
 void s3_cred_release(struct s3_cred *c)
 {
 	s3_wipe(c->access_key);
-	free_secret(c->secret_key);
-	free_secret(c->session_token);
+	s3_secret_free(c->secret_key);
+	s3_secret_free(c->session_token);
 	*c = (struct s3_cred){ 0 };
 }
 
@@ -204,9 +169,9 @@ int store_take_keys(void)
 			err = -ENOMEM;
 	for (size_t i = 0; i < ARRAY_LEN(secrets); i++) {
 		if (err < 0) {
-			free_secret(kept[i]);
+			s3_secret_free(kept[i]);
 		} else if (kept[i]) {
-			free_secret(secrets[i].value);
+			s3_secret_free(secrets[i].value);
 			secrets[i].value = kept[i];
 			clear_variable(secrets[i].name);
 		}

@@ -10,6 +10,7 @@
  *	s3_host.c     what the host gives: container endpoints (ECS, EKS), EC2's instance metadata
  *	s3_sts.c      roles: AssumeRole, AssumeRoleWithWebIdentity
  *	s3_sso.c      what "aws sso login" left
+ *	s3_secret.c   memory that held keys is overwritten
  *	s3_fetch.c    one exchange of any of these with its server, and the JSON of answers
  *
  * A provider returns 0 with keys; -ENOENT and a note on what it looked for, where it has not been
@@ -61,13 +62,23 @@ int s3_home_path(const char *name, char **ret); /* ~/.aws/NAME */
 int s3_read_secret(const char *path, struct buf *text);
 int s3_check_private(const char *path);
 
-/* ---- s3_cred.c ---- */
+/* ---- s3_secret.c ---- */
 
-void s3_wipe(char *s);	    /* and frees; NULL is fine */
-void s3_wipe_free(void *p); /* all that malloc gave for it */
-void *s3_wipe_realloc(void *p, size_t size);
+void s3_wipe(char *s); /* and frees; NULL is fine */
 void s3_wipe_ptr(char **s);
 void s3_wipe_buf(struct buf *b);
+/* In place of free and realloc, for libraries: all that malloc gave is overwritten. */
+void s3_wipe_free(void *p);
+void *s3_wipe_realloc(void *p, size_t size);
+void s3_curl_init(void);
+/* What libcurl frees in this thread, from now on, is overwritten first. */
+void s3_curl_discreet(bool on);
+
+/* ---- s3_cred.c ---- */
+
+/* A string in protected memory; NULL without memory. */
+char *s3_secret_alloc(size_t size);
+void s3_secret_free(char *s); /* NULL is fine */
 /* A variable with a secret in it, also when store_take_keys has taken it out of the environment. */
 const char *s3_secret_env(const char *name);
 /* Takes over three ordinary strings (token may be NULL) and wipes them; checks, and puts the secret

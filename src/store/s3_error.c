@@ -83,7 +83,7 @@ static const char *hinted_region(const struct s3_call *c)
 {
 	const char *hint = c->answer.region[0] ? c->answer.region : c->error.region;
 
-	return strcmp(hint, c->s3->place.region) == 0 ? "" : hint;
+	return strcmp(hint, c->place->region) == 0 ? "" : hint;
 }
 
 static bool is_conditional(const struct s3_call *c)
@@ -110,6 +110,15 @@ static int by_status(const struct s3_call *c)
 		if (statuses[i].status == status)
 			return statuses[i].err;
 	return L3_SERVER;
+}
+
+const char *s3_error_other_region(const struct s3_call *c)
+{
+	const struct meaning *m = c->error.code[0] ? find_meaning(c->error.code) : NULL;
+	int err = m ? m->err : by_status(c);
+	const char *hint = hinted_region(c);
+
+	return err == L3_WRONG_REGION && *hint ? hint : NULL;
 }
 
 bool s3_error_is_about_keys(const struct s3_call *c)
@@ -161,12 +170,12 @@ static void add_region(const struct s3_call *c, struct buf *note)
 
 	if (*hint)
 		buf_printf(note, "; bucket %s is in region %s, not %s: use region=%s",
-			   c->s3->place.bucket, hint, c->s3->place.region, hint);
+			   c->place->bucket, hint, c->place->region, hint);
 	else
 		buf_printf(note,
 			   "; bucket %s is not in region %s at %s: see the options region and "
 			   "endpoint",
-			   c->s3->place.bucket, c->s3->place.region, c->s3->place.base);
+			   c->place->bucket, c->place->region, c->place->base);
 }
 
 static void add_keys(const struct s3_call *c, struct buf *note)
@@ -194,13 +203,13 @@ static void add_advice(const struct s3_call *c, int err, const char *advice, str
 	else if (err == L3_NO_BUCKET)
 		buf_printf(note,
 			   "; there is no bucket %s at %s: make it first, or correct the name",
-			   c->s3->place.bucket, c->s3->place.base);
+			   c->place->bucket, c->place->base);
 	else if (err == L3_NO_CONDITION)
 		buf_add_str(note, "; the server does not know conditional writes");
 	else if (err == L3_SERVER && c->answer.status < 500 && !c->error.code[0])
 		buf_printf(note,
 			   "; %s does not answer as an S3 server does: see the option endpoint",
-			   c->s3->place.base);
+			   c->place->base);
 	else if (advice)
 		buf_printf(note, "; %s", advice);
 	if (err == L3_DENIED)

@@ -54,7 +54,8 @@ int s3_fetch_run(struct s3_http *http, const struct s3_fetch *f, struct buf *ret
 				 .sink = ret_body,
 				 .len = STORE_TO_END,
 				 .direct = f->direct,
-				 .secret = true };
+				 .secret = true,
+				 .once = true };
 	int err;
 
 	if (f->body) {

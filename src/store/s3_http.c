@@ -50,32 +50,6 @@ struct s3_http {
 	bool no_verify;
 };
 
-static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
-
-/*
- * libcurl's memory. What a thread frees while it runs a secret exchange is overwritten first.
- */
-static _Thread_local bool discreet;
-
-static void curl_free_(void *p)
-{
-	if (discreet)
-		s3_wipe_free(p);
-	else
-		free(p);
-}
-
-static void *curl_realloc_(void *p, size_t size)
-{
-	return discreet ? s3_wipe_realloc(p, size) : realloc(p, size);
-}
-
-static void init_curl(void)
-{
-	(void)curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, curl_free_, curl_realloc_, strdup,
-				   calloc);
-}
-
 static void share_lock(CURL *curl, curl_lock_data data, curl_lock_access access, void *ctx)
 {
 	pthread_mutex_lock(&((struct s3_http *)ctx)->share_locks[data]);
@@ -111,7 +85,7 @@ int s3_http_new(const struct store_config *config, struct s3_http **ret)
 
 	if (!h)
 		return -ENOMEM;
-	(void)pthread_once(&curl_once, init_curl);
+	s3_curl_init();
 	pthread_mutex_init(&h->lock, NULL);
 	cond_init(&h->freed);
 	for (size_t i = 0; i < ARRAY_LEN(h->share_locks); i++)
@@ -491,7 +465,7 @@ static int set_headers(struct transfer *t)
 {
 	/* No "Expect: 100-continue": it costs a round trip. Nothing else that nobody signed. */
 	static const char *const no_defaults[] = { "Expect:", "Content-Type:", "Accept:" };
-	struct buf line CLEANUP(buf_release) = BUF_INIT;
+	struct buf line CLEANUP(s3_wipe_buf) = BUF_INIT;
 	int err = 0;
 
 	for (size_t i = 0; err >= 0 && i < ARRAY_LEN(no_defaults); i++)
@@ -692,15 +666,15 @@ int s3_http_do(struct s3_http *h, const struct s3_exchange *x, struct s3_answer 
 	err = take_handle(h, &one);
 	if (err < 0)
 		return err;
-	discreet = x->secret;
+	s3_curl_discreet(x->secret);
 	err = run(&t, one->multi);
-	if (x->secret) { /* with its connection and buffers */
+	if (x->once) { /* with its connection and buffers */
 		free_handle(one);
 		unmake_handle(h);
 	} else {
 		give_handle(h, one);
 	}
-	discreet = false;
+	s3_curl_discreet(false);
 	if (err < 0 && x->sink) {
 		x->sink->len = sink_before;
 		x->sink->failed = false;

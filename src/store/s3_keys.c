@@ -241,6 +241,7 @@ static int set_up_chain(struct s3_keyring *r, const struct store_config *config,
 				      .passwd_file = r->passwd_file,
 				      .bucket = r->bucket,
 				      .region = r->region,
+				      .fips = config->fips,
 				      .clock = clock,
 				      .stopped = &r->stopped };
 	far.connections = near.connections = 1;

@@ -41,6 +41,7 @@ static int begin(struct upload *u)
 	int err;
 
 	s3_call_init(&c, u->s3, "PUT", "POST", u->put->key);
+	c.kind = S3_WRITE;
 	s3_call_query(&c, "uploads", "");
 	err = s3_call_run(&c);
 	if (err < 0)
@@ -93,6 +94,7 @@ static int put_part(struct upload *u, unsigned part)
 	int err;
 
 	s3_call_init(&c, u->s3, "PUT", "PUT", u->put->key);
+	c.kind = S3_PART;
 	if (!iov)
 		return -ENOMEM;
 	c.iov = iov;

@@ -3,7 +3,7 @@
  * AWS Signature Version 4, step by step as in "Create a signed AWS API request":
  * canonical request → string to sign → signing key → signature.
  */
-#include "store/s3.h"
+#include "store/s3_cred.h"
 
 #include <errno.h>
 #include <openssl/crypto.h>
@@ -265,7 +265,7 @@ int s3_amz_date(char out[S3_AMZ_DATE_LEN])
 
 int s3_sign(const struct s3_sign_request *r, struct buf *ret)
 {
-	struct buf canonical CLEANUP(buf_release) = BUF_INIT;
+	struct buf canonical CLEANUP(s3_wipe_buf) = BUF_INIT; /* tokens are in it */
 	struct buf names CLEANUP(buf_release) = BUF_INIT;
 	struct buf to_sign CLEANUP(buf_release) = BUF_INIT;
 	char hex[S3_SHA256_HEX_LEN];

@@ -144,11 +144,13 @@ int s3_split_endpoint(const char *name, const char *endpoint, char **ret_scheme,
 	return *ret_scheme && *ret_host ? 0 : -ENOMEM;
 }
 
-static int aws_endpoint(const char *region, char **ret_scheme, char **ret_host)
+static int aws_endpoint(const struct store_config *config, const char *region, char **ret_scheme,
+			char **ret_host)
 {
 	const char *china = strncmp(region, "cn-", 3) == 0 ? ".cn" : "";
 
-	if (asprintf(ret_host, "s3.%s.amazonaws.com%s", region, china) < 0)
+	if (asprintf(ret_host, "s3%s%s.%s.amazonaws.com%s", config->fips ? "-fips" : "",
+		     config->dualstack ? ".dualstack" : "", region, china) < 0)
 		*ret_host = NULL;
 	*ret_scheme = strdup("https://");
 	return *ret_scheme && *ret_host ? 0 : -ENOMEM;
@@ -232,6 +234,10 @@ int s3_place_parse(const char *url, const struct store_config *config,
 	const char *region = config->region ? config->region : profile->region;
 	int err = split_url(url, &p);
 
+	if (err >= 0 && endpoint && (config->fips || config->dualstack))
+		err = err_note(-L3_BAD_OPTION,
+			       "%s is for AWS' own endpoints; with endpoint=%s it says nothing",
+			       config->fips ? "fips" : "dualstack", endpoint);
 	if (!region)
 		region = "us-east-1";
 	if (err >= 0)
@@ -240,7 +246,7 @@ int s3_place_parse(const char *url, const struct store_config *config,
 		err = -ENOMEM;
 	if (err >= 0)
 		err = endpoint ? s3_split_endpoint("endpoint", endpoint, &scheme, &host)
-			       : aws_endpoint(region, &scheme, &host);
+			       : aws_endpoint(config, region, &scheme, &host);
 	if (err >= 0)
 		err = set_addressing(&p, scheme, host, config->path_style);
 	if (err < 0)

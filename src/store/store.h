@@ -130,6 +130,13 @@ struct store_config {		 /* zero means the default */
 	const char *profile;	 /* of the shared config files; NULL: AWS_PROFILE or "default" */
 	const char *passwd_file; /* "[BUCKET:]ACCESS_KEY:SECRET_KEY", for this bucket only; NULL: as the AWS tools do */
 	bool anonymous;		 /* requests are not signed: public buckets, for reading */
+	const char *sse;	 /* AES256, aws:kms, aws:kms:dsse; NULL: what the bucket does */
+	const char *sse_kms_key; /* with aws:kms */
+	const char *sse_c_key_file; /* 32 bytes, or these in base64; mode 0600 */
+	const char *storage_class, *acl; /* of objects written; NULL: the bucket's */
+	const char *tags;	 /* "NAME=VALUE&NAME=VALUE" of objects written */
+	bool requester_pays;
+	bool dualstack, fips;	 /* AWS' endpoints of these kinds */
 	const char *ca_file;	 /* PEM bundle to trust instead of the system's */
 	bool path_style;	 /* https://host/bucket/key; also chosen by itself when the bucket is no host name */
 	bool no_verify;		 /* do not check the server's certificate */

@@ -240,7 +240,7 @@ static void ck_signature(const struct vector *v, const struct s3_sign_request *r
 
 START_TEST(requests_of_the_published_suite_get_the_published_signatures)
 {
-	const struct s3_cred cred = { suite_id, suite_secret, NULL };
+	const struct s3_cred cred = { .access_key = suite_id, .secret_key = suite_secret };
 	const struct vector *v = &suite_vectors[_i];
 	struct s3_header headers[8];
 	char hash[S3_SHA256_HEX_LEN];
@@ -258,7 +258,7 @@ END_TEST
 
 START_TEST(requests_of_the_s3_documentation_get_its_signatures)
 {
-	const struct s3_cred cred = { s3_id, s3_secret, NULL };
+	const struct s3_cred cred = { .access_key = s3_id, .secret_key = s3_secret };
 	const struct vector *v = &s3_vectors[_i];
 	struct s3_header headers[8];
 	char hash[S3_SHA256_HEX_LEN];
@@ -277,7 +277,7 @@ END_TEST
 
 START_TEST(the_canonical_request_is_the_documented_one)
 {
-	const struct s3_cred cred = { s3_id, s3_secret, NULL };
+	const struct s3_cred cred = { .access_key = s3_id, .secret_key = s3_secret };
 	struct s3_header headers[] = { { "x-amz-date", "20130524T000000Z" },
 				       { "range", "bytes=0-9 " },
 				       { "x-amz-content-sha256", EMPTY_SHA256 },
@@ -359,7 +359,7 @@ END_TEST
 START_TEST(a_secret_longer_than_any_is_refused_not_cut)
 {
 	char secret[2048], hash[S3_SHA256_HEX_LEN];
-	const struct s3_cred cred = { s3_id, secret, NULL };
+	const struct s3_cred cred = { .access_key = s3_id, .secret_key = secret };
 	struct s3_header headers[8];
 	struct s3_sign_request r = prepare(&s3_vectors[0], headers, &cred, hash);
 	struct buf out CLEANUP(buf_release) = BUF_INIT;

@@ -149,18 +149,20 @@ static bool serve(struct control *c, int fd)
 {
 	struct ctl_reader reader = { .fd = fd };
 	char line[CTL_LINE_MAX];
+	bool kept;
 
 	if (ctl_read(&reader, line, REQUEST_MS) <= 0)
 		return false;
 	if (strcmp(line, "watch") == 0 || strcmp(line, "abort") == 0) {
-		bool kept = add_watcher(c, fd);
-
+		kept = add_watcher(c, fd);
 		if (line[0] == 'a')
 			daemon_abort(c->daemon);
 		return kept;
 	}
 	if (strcmp(line, "trace") == 0 || strcmp(line, "trace ops") == 0)
 		return serve_trace(c, fd, line[5] != '\0');
+	if (inspect_start(c->daemon, fd, line, &kept))
+		return kept;
 	if (strcmp(line, "mountpoint") == 0 ||
 	    (strcmp(line, "serving") == 0 && daemon_state(c->daemon) != DAEMON_CLOSING))
 		(void)ctl_write(fd, "%s", daemon_request(c->daemon)->dir);

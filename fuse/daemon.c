@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define VISITORS_MAX 8
+
 struct daemon {
 	const struct daemon_request *request;
 	struct fs_config config;
@@ -29,6 +31,7 @@ struct daemon {
 	pthread_mutex_t lock;
 	pthread_cond_t stopped;
 	bool stopping; /* the signal thread is in session_stop */
+	unsigned visitors; /* daemon_enter */
 	enum daemon_state state;
 	uint64_t bytes_left; /* while closing */
 	uint64_t bytes_given_up;
@@ -171,13 +174,34 @@ uint64_t daemon_bytes_left(struct daemon *d)
 	return left;
 }
 
+struct fs *daemon_enter(struct daemon *d)
+{
+	struct fs *fs = NULL;
+
+	pthread_mutex_lock(&d->lock);
+	if (d->state == DAEMON_MOUNTED && d->visitors < VISITORS_MAX) {
+		d->visitors++;
+		fs = d->fs;
+	}
+	pthread_mutex_unlock(&d->lock);
+	return fs;
+}
+
+void daemon_leave(struct daemon *d)
+{
+	pthread_mutex_lock(&d->lock);
+	d->visitors--;
+	pthread_cond_signal(&d->stopped);
+	pthread_mutex_unlock(&d->lock);
+}
+
 /* While closing, the filesystem is fs_close's, which asks (on_progress). */
 void daemon_abort(struct daemon *d)
 {
 	struct fs_status s = { 0 };
 
 	pthread_mutex_lock(&d->lock);
-	if (!d->aborted && d->state == DAEMON_MOUNTED) {
+	if (!d->aborted && (d->state == DAEMON_MOUNTED || d->visitors > 0)) {
 		fs_status(d->fs, &s);
 		d->bytes_given_up = s.dirty_bytes;
 		fs_abort(d->fs);
@@ -401,7 +425,10 @@ static enum daemon_state begin_closing(struct daemon *d)
 	pthread_mutex_lock(&d->lock);
 	before = d->state;
 	d->state = DAEMON_CLOSING;
-	while (d->stopping)
+	pthread_mutex_unlock(&d->lock);
+	control_say(d->control, "closing");
+	pthread_mutex_lock(&d->lock);
+	while (d->stopping || d->visitors > 0)
 		pthread_cond_wait(&d->stopped, &d->lock);
 	if (d->fs) {
 		fs_status(d->fs, &s);
@@ -416,7 +443,6 @@ static int close_filesystem(struct daemon *d, bool was_mounted)
 	char size[SIZE_STR_LEN];
 	int err;
 
-	control_say(d->control, "closing");
 	err = fs_close(d->fs, on_progress, d);
 	d->fs = NULL;
 	if (err >= 0) {

@@ -51,6 +51,14 @@ bool daemon_status(struct daemon *d, struct fs_status *ret, struct uuid *ret_uui
 uint64_t daemon_bytes_left(struct daemon *d);
 void daemon_abort(struct daemon *d);
 
+/* The filesystem for somebody who may take long, until daemon_leave; NULL if it is not mounted, or too many are in it.
+ * They should go when daemon_state changes: closing waits for them. */
+struct fs *daemon_enter(struct daemon *d);
+void daemon_leave(struct daemon *d);
+
+/* inspect.c: true if that is one of its questions; then, whether it keeps fd, and closes it. */
+bool inspect_start(struct daemon *d, int fd, const char *line, bool *ret_kept);
+
 struct control; /* control.c: the socket, served by a thread of its own until the process ends */
 
 int control_start(struct daemon *d, const struct ctl_mount *m, struct control **ret);

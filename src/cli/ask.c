@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define ANSWER_MS 20000
@@ -49,6 +51,42 @@ int cli_ask_begin(const char *path, const char *question, int *ret_fd)
 		err = ctl_write(fd, "%s", question);
 	if (err < 0)
 		return err;
+	*ret_fd = fd;
+	fd = -1;
+	return 0;
+}
+
+static bool is_in(const char *path, struct ctl_mount *ret)
+{
+	return ctl_mount_of(path, ret) >= 0 && ctl_mount_is_ours(ret);
+}
+
+int cli_ask_inode(const char *path, const char *question, int *ret_fd)
+{
+	char dir[PATH_MAX], target[PATH_MAX];
+	int fd CLEANUP(close_fd) = -1;
+	struct ctl_mount m;
+	struct stat st;
+	int err = ctl_resolve(path, dir);
+
+	if (err < 0)
+		return err;
+	if (!is_in(dir, &m)) { /* a link from elsewhere into a mount? */
+		if (!realpath(path, target))
+			return -errno;
+		memcpy(dir, target, sizeof(dir));
+		if (!is_in(dir, &m))
+			return -ENODEV;
+	}
+	if (lstat(dir, &st) < 0)
+		return -errno;
+	if (st.st_dev != makedev(m.major, m.minor))
+		return -ENODEV;
+	err = ctl_connect(&m, &fd, NULL);
+	if (err >= 0)
+		err = ctl_write(fd, "%s %llu", question, (unsigned long long)st.st_ino);
+	if (err < 0)
+		return err == -ENOENT ? -ESRCH : err;
 	*ret_fd = fd;
 	fd = -1;
 	return 0;

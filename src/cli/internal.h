@@ -20,6 +20,7 @@
  *	price.c     what requests cost
  *	stats.c     stats
  *	trace.c     trace
+ *	inspect.c   info, summary, warmup
  *	bench.c     bench
  */
 #ifndef LEVELS3_CLI_INTERNAL_H
@@ -49,6 +50,15 @@ extern const struct cli_options cli_status_options;
 int cli_stats(int argc, char **argv);
 void cli_stats_help(FILE *out);
 extern const struct cli_options cli_stats_options;
+int cli_info(int argc, char **argv);
+void cli_info_help(FILE *out);
+extern const struct cli_options cli_info_options;
+int cli_summary(int argc, char **argv);
+void cli_summary_help(FILE *out);
+extern const struct cli_options cli_summary_options;
+int cli_warmup(int argc, char **argv);
+void cli_warmup_help(FILE *out);
+extern const struct cli_options cli_warmup_options;
 int cli_trace(int argc, char **argv);
 void cli_trace_help(FILE *out);
 extern const struct cli_options cli_trace_options;
@@ -156,6 +166,8 @@ struct cli_answer {
 int cli_answer_ask(const char *path, const char *question, struct cli_answer *ret);
 int cli_ask_failed(const char *path, int err);
 /* For answers of other forms: the connection. */
+/* The same of a file in a mount: "QUESTION INODE". -ENODEV: it is in none. */
+int cli_ask_inode(const char *path, const char *question, int *ret_fd);
 int cli_ask_begin(const char *path, const char *question, int *ret_fd);
 /* One more, as a line of the daemon's. */
 int cli_answer_add(struct cli_answer *a, const char *line);

@@ -156,6 +156,8 @@ enum data_reach {
 int data_read(struct data *d, const struct data_piece *pieces, size_t count, enum data_reach reach);
 /* Starts fetching in the background; a hint. */
 void data_prefetch(struct data *d, const struct data_ref *refs, size_t count);
+/* Could its bytes be read now without asking the store? */
+bool data_is_at_hand(struct data *d, const struct data_ref *ref);
 
 /* ---- for the cleaner and fsck ---- */
 

@@ -13,7 +13,7 @@
  */
 #define GRID_BYTES (2 * MIB)
 
-static bool is_wanted(struct data *d, const struct data_ref *ref)
+bool data_is_at_hand(struct data *d, const struct data_ref *ref)
 {
 	struct segment *seg;
 	char key[DATA_KEY_MAX];
@@ -24,9 +24,9 @@ static bool is_wanted(struct data *d, const struct data_ref *ref)
 	seg = data_seg_get(d, ref->segment, &len);
 	data_seg_put(seg);
 	if (seg)
-		return false;
+		return true;
 	data_key(ref->segment, key);
-	return !cache_has(d->config.cache, key, ref->offset, ref->stored_bytes);
+	return cache_has(d->config.cache, key, ref->offset, ref->stored_bytes);
 }
 
 static void fetch(struct data *d, const struct run *run)
@@ -46,7 +46,7 @@ void data_prefetch(struct data *d, const struct data_ref *refs, size_t count)
 	if (!wanted)
 		return;
 	for (size_t i = 0; i < count; i++) {
-		if (is_wanted(d, &refs[i]))
+		if (data_ref_check(&refs[i]) >= 0 && !data_is_at_hand(d, &refs[i]))
 			wanted[n++] = data_stretch_of(&refs[i]);
 	}
 	if (n == 0)

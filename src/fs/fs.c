@@ -234,6 +234,13 @@ static const char *cache_dir(const struct fs *fs)
 	return dir && strcmp(dir, "none") != 0 ? dir : NULL;
 }
 
+uint64_t fs_cache_bytes(const struct fs *fs)
+{
+	if (cache_dir(fs))
+		return or_default(fs->config.cache_size_bytes, 10 * GIB);
+	return plan_memory(or_default(fs->config.mem_limit_bytes, 512 * MIB)).cache;
+}
+
 static int open_cache(struct fs *fs)
 {
 	struct cache_config config = {

@@ -308,6 +308,49 @@ struct fs_status {
 void fs_status(struct fs *fs, struct fs_status *ret);
 const struct uuid *fs_uuid(const struct fs *fs);
 
+/* ---- looking at what is stored, and fetching it ---- */
+
+struct fs_watch { /* of something that takes long */
+	/* Called now and then: false ends it with -ECANCELED. May be NULL. */
+	bool (*goes_on)(void *ctx, uint64_t bytes, uint64_t files);
+	void *ctx;
+};
+
+struct fs_object_info { /* of the store, of which a file uses extents */
+	char key[64];
+	uint64_t extents, compressed; /* all of them, and those that are */
+	uint64_t bytes, stored_bytes;
+	uint64_t cached_bytes; /* of stored_bytes, need not be fetched */
+};
+struct fs_file_info {
+	struct fs_attr attr;
+	uint64_t extents, objects;
+	uint64_t stored_bytes, cached_bytes; /* of all objects */
+	uint64_t inline_bytes;		     /* are in the database itself */
+	uint64_t unwritten_bytes, lost_bytes;
+	uint64_t unsaved_bytes; /* are only in memory yet */
+};
+/* What a file is made of. Nonzero from each ends it. May wait for the store, to read the database. */
+int fs_describe(struct fs *fs, uint64_t ino, int (*each)(void *ctx, const struct fs_object_info *o), void *ctx,
+		struct fs_file_info *ret);
+
+struct fs_summary {
+	uint64_t files, folders, links, others; /* each inode once */
+	uint64_t names;
+	uint64_t size_bytes;  /* of files */
+	uint64_t alloc_bytes; /* of all: what du(1) counts */
+};
+/* An inode and all below it. Like fs_describe it may wait. */
+int fs_summarize(struct fs *fs, uint64_t ino, const struct fs_watch *watch, struct fs_summary *ret);
+
+struct fs_warmed {
+	uint64_t files; /* that the cache has now, as far as they are stored */
+	uint64_t fetched_bytes, held_bytes; /* stored bytes: fetched now, there already */
+	bool full; /* it ended because the cache holds no more */
+};
+/* Fetches what the cache lacks of a file, or of all files below a folder. */
+int fs_warm(struct fs *fs, uint64_t ino, const struct fs_watch *watch, struct fs_warmed *ret);
+
 /* ---- fsck ---- */
 
 enum fs_stage {

@@ -34,6 +34,7 @@
  *	shift.c    fallocate's COLLAPSE_RANGE and INSERT_RANGE
  *	clean.c    the segment cleaner; gather.c finds what is live, move.c carries it
  *	recover.c  segments out of commit slots, after a crash
+ *	tree.h     walking over a tree: sums, and with warm.c what files are made of and fetching it
  *	check.h    fsck: says which files are its own
  *
  * Lock order (take from the top, never wait for the network under any of them, except that a read of a
@@ -497,6 +498,8 @@ void fs_close_database(struct fs *fs);
 /* All of these, from an existing super on. */
 int fs_open_rooms(struct fs *fs, const char *holder, bool create, const struct buf *super_bytes);
 int fs_load_totals(struct fs *fs);
+/* How much the cache may hold. */
+uint64_t fs_cache_bytes(const struct fs *fs);
 /* Any half-built fs. Nothing is made durable here. */
 void fs_free(struct fs *fs);
 /* After a failure, and keeps its note: nobody else should wait for a lease that we took and cannot use. */

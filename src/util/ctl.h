@@ -14,6 +14,8 @@
  *	status		"n KEY NUMBER", "s KEY TEXT", "b KEY true|false" …, then closes
  *	watch		"mounted" or "closing", later "left BYTES" …, at the end "done 0" or
  *			"done CODE TEXT"; closes when the process ends
+ *	info, summary, warmup INODE	lines "p BYTES FILES" while it takes long, lines "o …" of objects, then as
+ *			status with "done" or "error" (fuse/inspect.c)
  *	trace [ops]	"tracing", then lines as they happen: fuse/trace.h
  *	abort		like watch, but what is not stored is given up
  */

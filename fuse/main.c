@@ -6,6 +6,7 @@
  */
 #include "cli/cli.h"
 #include "mount.h"
+#include "options.h"
 
 #include <string.h>
 
@@ -18,6 +19,7 @@ static const struct cli_verb mount_verb = {
 	.run = mount_main,
 	.help = mount_help,
 	.options = &mount_verb_options,
+	.more = mount_options_list,
 };
 
 static const char *own_name(const char *argv0)

@@ -57,7 +57,7 @@ void mount_help(FILE *out)
 		    "Mounts the filesystem in URL (s3://BUCKET/PREFIX or file:///FOLDER) on the "
 		    "folder DIR, and\n"
 		    "returns when it can be used.\n\n"
-		    "  -o OPTIONS             see below; may be given several times\n"
+		    "  -o, --options OPTIONS  see below; may be given several times\n"
 		    "  -r, --read-only        the same as -o ro\n"
 		    "  -f, --foreground       stay in the foreground until it is unmounted\n"
 		    "  -d, --debug            show every operation; implies -f\n\n"

@@ -85,7 +85,7 @@ void cli_bench_help(FILE *out)
 		"  --total SIZE           moved by each measurement of bandwidth (512M)\n"
 		"  --threads N            of parallel requests (16)\n"
 		"  --json                 one JSON object\n"
-		"  -o OPTIONS             as for mount: levels3fs help mount\n\n"
+		"  -o, --options OPTIONS  as for mount: levels3fs help mount\n\n"
 		"Exit status: 0; 1 something failed; 130 interrupted. The objects are removed "
 		"either way.\n",
 		out);

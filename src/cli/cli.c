@@ -10,36 +10,36 @@ static int cli_help(int argc, char **argv);
 
 static const struct cli_verb verbs[] = {
 	{ "mkfs", "URL [-o OPTIONS]", "make an empty filesystem", cli_mkfs, cli_mkfs_help,
-	  &cli_mkfs_options },
+	  &cli_mkfs_options, NULL },
 	{ "umount", "DIR [--force]", "unmount, and wait until everything is stored", cli_umount,
-	  cli_umount_help, &cli_umount_options },
+	  cli_umount_help, &cli_umount_options, NULL },
 	{ "status", "DIR [--json]", "what a mount is doing", cli_status, cli_status_help,
-	  &cli_status_options },
+	  &cli_status_options, NULL },
 	{ "stats", "DIR [--count N]", "the same, live: a line every second", cli_stats,
-	  cli_stats_help, &cli_stats_options },
+	  cli_stats_help, &cli_stats_options, NULL },
 	{ "trace", "DIR [--ops]", "each request that a mount sends, as it happens", cli_trace,
-	  cli_trace_help, &cli_trace_options },
+	  cli_trace_help, &cli_trace_options, NULL },
 	{ "info", "PATH [--json]", "what a file is made of", cli_info, cli_info_help,
-	  &cli_info_options },
+	  &cli_info_options, NULL },
 	{ "summary", "PATH [--json]", "count what lies below a folder, quickly", cli_summary,
-	  cli_summary_help, &cli_summary_options },
+	  cli_summary_help, &cli_summary_options, NULL },
 	{ "warmup", "PATH…", "fetch files into the cache", cli_warmup, cli_warmup_help,
-	  &cli_warmup_options },
+	  &cli_warmup_options, NULL },
 	{ "fsck", "URL [-o OPTIONS] [--repair]", "check a filesystem, or repair it", cli_fsck,
-	  cli_fsck_help, &cli_fsck_options },
+	  cli_fsck_help, &cli_fsck_options, NULL },
 	{ "ls", "URL [PATH…] [-l] [-R]", "list folders of a filesystem that is not mounted", cli_ls,
-	  cli_ls_help, &cli_ls_options },
+	  cli_ls_help, &cli_ls_options, NULL },
 	{ "cat", "URL PATH…", "write out files of such a filesystem", cli_cat, cli_cat_help,
-	  &cli_cat_options },
+	  &cli_cat_options, NULL },
 	{ "cp", "URL PATH… DEST", "copy files and folders out of it", cli_cp, cli_cp_help,
-	  &cli_cp_options },
+	  &cli_cp_options, NULL },
 	{ "lease", "show|break URL", "who has a filesystem; take it from a dead machine", cli_lease,
-	  cli_lease_help, &cli_lease_options },
+	  cli_lease_help, &cli_lease_options, NULL },
 	{ "destroy", "URL", "remove a filesystem and all that is in it", cli_destroy,
-	  cli_destroy_help, &cli_destroy_options },
+	  cli_destroy_help, &cli_destroy_options, NULL },
 	{ "bench", "URL [-o OPTIONS] [--json]", "measure the object store itself", cli_bench,
-	  cli_bench_help, &cli_bench_options },
-	{ "help", "[VERB]", "this text, or that of a verb", cli_help, NULL, NULL },
+	  cli_bench_help, &cli_bench_options, NULL },
+	{ "help", "[VERB]", "this text, or that of a verb", cli_help, NULL, NULL, NULL },
 };
 
 static const struct cli_verb *mount_verb;
@@ -111,6 +111,54 @@ static int cli_help(int argc, char **argv)
 	return 0;
 }
 
+/* ---- for the shells' completion ---- */
+
+static void list_names(const struct fs_option_info *list)
+{
+	for (; list->name; list++)
+		(void)printf("%s%s\n", list->name, list->argument ? "=" : "");
+}
+
+static void list_after_o(const struct cli_verb *v)
+{
+	if (!strstr(v->options->shorts, "o:"))
+		return;
+	list_names(fs_options());
+	if (v->more)
+		list_names(v->more());
+}
+
+static void list_options(const struct cli_options *o)
+{
+	for (const char *s = o->shorts; *s; s++)
+		if (*s != ':')
+			(void)printf("-%c\n", *s);
+	for (const struct option *l = o->longs; l->name; l++)
+		if (o->longs != cli_url_longs || strchr(o->shorts, l->val))
+			(void)printf("--%s\n", l->name);
+}
+
+/* levels3fs complete [VERB [-o]]: what may stand there, each on a line. contrib/completion asks. */
+static int complete(int argc, char **argv)
+{
+	const struct cli_verb *v;
+
+	if (argc < 2) {
+		(void)puts(mount_verb->name);
+		for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+			(void)puts(verbs[i].name);
+		return 0;
+	}
+	v = find(argv[1]);
+	if (!v || !v->options)
+		return v ? 0 : EXIT_FAILED;
+	if (argc > 2)
+		list_after_o(v);
+	else
+		list_options(v->options);
+	return 0;
+}
+
 static bool is_any(const char *arg, const char *a, const char *b)
 {
 	return strcmp(arg, a) == 0 || strcmp(arg, b) == 0;
@@ -137,6 +185,8 @@ int cli_main(int argc, char **argv, const struct cli_verb *mount)
 		(void)printf("levels3fs %s\n", PACKAGE_VERSION);
 		return 0;
 	}
+	if (strcmp(argv[1], "complete") == 0)
+		return complete(argc - 1, argv + 1);
 	v = find(argv[1]);
 	if (v)
 		return v->run(argc - 1, argv + 1);

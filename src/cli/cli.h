@@ -9,6 +9,8 @@
 #ifndef LEVELS3_CLI_H
 #define LEVELS3_CLI_H
 
+#include "fs/fs.h"
+
 #include <getopt.h>
 #include <stdio.h>
 
@@ -24,6 +26,8 @@ struct cli_verb {
 	int (*run)(int argc, char **argv);
 	void (*help)(FILE *out);
 	const struct cli_options *options; /* NULL: none */
+	/* What may stand after its -o besides the filesystem's options. May be NULL. */
+	const struct fs_option_info *(*more)(void);
 };
 
 /* `mount` is also what runs for "levels3fs URL DIR". */

@@ -48,7 +48,7 @@ void cli_cp_help(FILE *out)
 		    "here; what is read is its newest stored state. Modes, times, links, extended "
 		    "attributes and holes\n"
 		    "are kept, owners if root copies. What is there already is not overwritten.\n\n"
-		    "  -o OPTIONS             as for mount: levels3fs help mount\n\n"
+		    "  -o, --options OPTIONS  as for mount: levels3fs help mount\n\n"
 		    "Exit status: 0; 1 something could not be copied, or wrong usage.\n",
 		    out);
 }

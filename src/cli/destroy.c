@@ -24,7 +24,7 @@ void cli_destroy_help(FILE *out)
 		    "bucket. What was\n"
 		    "interrupted can be repeated.\n\n"
 		    "  --yes                  without asking\n"
-		    "  -o OPTIONS             as for mount: levels3fs help mount\n\n"
+		    "  -o, --options OPTIONS  as for mount: levels3fs help mount\n\n"
 		    "Exit status: 0 it is gone; 1 not.\n",
 		    out);
 }

@@ -60,7 +60,7 @@ void cli_fsck_help(FILE *out)
 		"/lost+found,\n"
 		"                         and bytes that are lost read as errors, not as zeros\n"
 		"  --json                 one JSON object: doc/fsck.md describes it\n"
-		"  -o OPTIONS             as for mount: levels3fs help mount\n\n"
+		"  -o, --options OPTIONS  as for mount: levels3fs help mount\n\n"
 		"Exit status, added up: 0 sound; 1 problems were repaired; 4 problems are left; 8 "
 		"it "
 		"could not be\n"

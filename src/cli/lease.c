@@ -23,7 +23,7 @@ void cli_lease_help(FILE *out)
 		"is lost.\n\n"
 		"  --yes                  break without asking\n"
 		"  --json                 show as one JSON object\n"
-		"  -o OPTIONS             as for mount: levels3fs help mount\n\n"
+		"  -o, --options OPTIONS  as for mount: levels3fs help mount\n\n"
 		"Exit status: 0; 1 it could not be read or broken, or wrong usage.\n",
 		out);
 }

@@ -19,9 +19,9 @@ void cli_ls_help(FILE *out)
 		    "mounted elsewhere: what is\n"
 		    "shown is its newest stored state. Paths start at the filesystem's root, "
 		    "which is also the default.\n\n"
-		    "  -l                     with mode, links, owner, size and time\n"
-		    "  -R                     and all folders below\n"
-		    "  -o OPTIONS             as for mount: levels3fs help mount\n\n"
+		    "  -l, --long             with mode, links, owner, size and time\n"
+		    "  -R, --recursive        and all folders below\n"
+		    "  -o, --options OPTIONS  as for mount: levels3fs help mount\n\n"
 		    "Exit status: 0; 1 something could not be read, or wrong usage.\n",
 		    out);
 }
@@ -32,7 +32,7 @@ void cli_cat_help(FILE *out)
 		    "Writes files of a filesystem that need not be mounted to the standard "
 		    "output: what is read is its\n"
 		    "newest stored state.\n\n"
-		    "  -o OPTIONS             as for mount: levels3fs help mount\n\n"
+		    "  -o, --options OPTIONS  as for mount: levels3fs help mount\n\n"
 		    "Exit status: 0; 1 something could not be read, or wrong usage.\n",
 		    out);
 }

@@ -9,7 +9,8 @@ void cli_mkfs_help(FILE *out)
 		    "folder holds\n"
 		    "anything; finishes what an interrupted mkfs began. The bucket (for "
 		    "file:///A/B the folder /A)\n"
-		    "must exist. The options are those of mount: levels3fs help mount.\n\n"
+		    "must exist.\n\n"
+		    "  -o, --options OPTIONS  as for mount: levels3fs help mount\n\n"
 		    "Exit status: 0 made; 1 not.\n",
 		    out);
 }

@@ -40,6 +40,7 @@ void cli_umount_help(FILE *out)
 		"a folder\n"
 		"that has just been unmounted in another way, waits for the rest.\n\n"
 		"  -f, --force            give up what cannot be stored, and say how much that is\n"
+		"  -w, --wait             until everything is stored; that is what it does anyway\n"
 		"  -l, --lazy             take it away now, store the rest when it is no longer "
 		"used; does not wait\n\n"
 		"Exit status: 0 everything is stored; 1 wrong usage, or nothing mounted there; 2 "

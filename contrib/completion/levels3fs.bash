@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Completion of levels3fs for bash. Verbs and options come from the program itself, so they are those that it has.
+
+_levels3fs_lines() { COMPREPLY+=($(compgen -W "$(levels3fs complete "$@" 2>/dev/null)" -- "$word")); }
+
+# What stands after -o: options of the filesystem, several with commas between.
+_levels3fs_options() {
+	local list=$word before=
+	case $list in *,*) before=${list%,*}, word=${list##*,} ;; esac
+	case $word in *=*) return ;; esac
+	_levels3fs_lines "$verb" -o
+	COMPREPLY=("${COMPREPLY[@]/#/$before}")
+	word=$list
+	compopt -o nospace
+}
+
+_levels3fs_first() {
+	case $word in
+	-*) _levels3fs_lines mount; COMPREPLY+=($(compgen -W "--help --version" -- "$word")) ;;
+	*) _levels3fs_lines ;;
+	esac
+}
+
+_levels3fs() {
+	# bash would take "name=value" and "s3://bucket" apart.
+	local line=${COMP_LINE:0:COMP_POINT} words word last verb cut
+	read -ra words <<<"$line"
+	case $line in *[[:space:]]) words+=("") ;; esac
+	word=${words[-1]} last=${words[${#words[@]} - 2]} verb=${words[1]}
+	COMPREPLY=()
+	case $verb in -* | *:*) [ "${#words[@]}" = 2 ] || verb=mount ;; esac # "levels3fs URL DIR"
+	case ${#words[@]},$last,$verb,$word in
+	2,*) _levels3fs_first ;;
+	*,-o,*,* | *,--options,*,*) _levels3fs_options ;;
+	3,*,help,*) _levels3fs_lines ;;
+	3,*,lease,-*) _levels3fs_lines lease ;;
+	3,*,lease,*) COMPREPLY=($(compgen -W "show break" -- "$word")) ;;
+	*,*,*,-*) _levels3fs_lines "$verb" ;;
+	*) compopt -o default ;; # folders, files
+	esac
+	# It replaces what comes after the last of these only.
+	cut=${word%"${word##*[=:]}"}
+	COMPREPLY=("${COMPREPLY[@]#"$cut"}")
+}
+
+complete -F _levels3fs levels3fs

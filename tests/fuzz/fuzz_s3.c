@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Whatever a server calls XML, and what people write into URLs and shared files. */
-#include "store/s3.h"
+/* Whatever a server calls XML, or who gives keys JSON, and what people write into URLs and shared files. */
+#include "store/s3_cred.h"
 #include "tests/fuzz/fuzz.h"
 
 static void as_list(const uint8_t *xml, size_t len)
@@ -20,11 +20,14 @@ static void as_answers(const uint8_t *xml, size_t len)
 {
 	struct s3_error error;
 	char key[S3_KEY_MAX + 1], *id = NULL;
+	struct s3_cred cred = { 0 };
 
 	(void)s3_xml_result(xml, len, "CopyObjectResult", &error);
 	(void)s3_xml_upload_id(xml, len, &id, &error);
 	free(id);
 	(void)s3_xml_delete(xml, len, &error, key);
+	if (s3_xml_credentials(xml, len, "AssumeRoleResponse", &cred) == 0)
+		s3_cred_release(&cred);
 	(void)s3_xml_error(xml, len, &error);
 }
 
@@ -67,10 +70,31 @@ static void as_header_text(const uint8_t *data, size_t len)
 	free(text);
 }
 
+static void as_json(const uint8_t *data, size_t len)
+{
+	static const struct s3_json_names outermost = { NULL, "AccessKeyId", "SecretAccessKey",
+							"SessionToken", "Expiration" };
+	static const struct s3_json_names inside = { "roleCredentials", "accessKeyId",
+						     "secretAccessKey", "sessionToken",
+						     "expiration" };
+	struct buf json CLEANUP(buf_release) = BUF_INIT;
+	struct s3_cred cred = { 0 };
+	char *text = NULL;
+
+	buf_add(&json, data, len);
+	if (s3_json_cred(&json, "fuzz", len % 2 ? &outermost : &inside, &cred) == 0)
+		s3_cred_release(&cred);
+	if (s3_json_string(&json, "accessToken", &text) == 0)
+		MUST(text != NULL);
+	free(text);
+	(void)s3_json_is_version_1(&json);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static void (*const kinds[])(const uint8_t *, size_t) = { as_list, as_answers, as_ini,
-								  as_url, as_header_text };
+	static void (*const kinds[])(const uint8_t *,
+				     size_t) = { as_list, as_answers,	  as_ini,
+						 as_url,  as_header_text, as_json };
 	uint8_t *copy;
 
 	if (size < 1)

@@ -99,6 +99,9 @@ struct cli_progress {
 	uint64_t next_ms;
 };
 void cli_progress(struct cli_progress *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* "[#####     ]  50 %"; all 0: as if it were done. */
+#define CLI_BAR_LEN 40
+const char *cli_bar(uint64_t done, uint64_t all, char out[CLI_BAR_LEN]);
 /* Before any other output. */
 void cli_progress_clear(struct cli_progress *p);
 

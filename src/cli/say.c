@@ -58,6 +58,18 @@ void cli_progress(struct cli_progress *p, const char *fmt, ...)
 	p->shown = terminal;
 }
 
+#define BAR_CHARS 24
+
+const char *cli_bar(uint64_t done, uint64_t all, char out[CLI_BAR_LEN])
+{
+	double part = all == 0 || done >= all ? 1 : (double)done / (double)all;
+	int full = (int)(part * BAR_CHARS);
+
+	(void)snprintf(out, CLI_BAR_LEN, "[%.*s%*s] %3d %%", full, "########################",
+		       BAR_CHARS - full, "", (int)(part * 100));
+	return out;
+}
+
 void cli_progress_clear(struct cli_progress *p)
 {
 	if (p->shown)

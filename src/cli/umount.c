@@ -81,11 +81,26 @@ static int report_done(const struct umount_command *c, const char *line)
 		       *words ? words + 1 : "not everything could be stored");
 }
 
+/* A bar is for those who look at it. */
+static void show_left(struct cli_progress *progress, uint64_t left, uint64_t *most)
+{
+	char size[SIZE_STR_LEN], bar[CLI_BAR_LEN];
+
+	*most = max_u64(*most, left);
+	format_size(left, size);
+	if (isatty(STDERR_FILENO))
+		cli_progress(progress, "storing the rest %s, %s to go",
+			     cli_bar(*most - left, *most, bar), size);
+	else
+		cli_progress(progress, "storing the rest: %s to go", size);
+}
+
 /* Lines of "watch" until "done". */
 static int follow(struct umount_command *c)
 {
 	struct cli_progress progress = { 0 };
-	char line[CTL_LINE_MAX], size[SIZE_STR_LEN];
+	char line[CTL_LINE_MAX];
+	uint64_t most = 0;
 	bool closing = false;
 	int got, code = -1;
 
@@ -100,8 +115,7 @@ static int follow(struct umount_command *c)
 		} else if (strcmp(line, "closing") == 0) {
 			closing = true;
 		} else if (strncmp(line, "left ", 5) == 0) {
-			cli_progress(&progress, "storing the rest: %s to go",
-				     format_size(strtoull(line + 5, NULL, 10), size));
+			show_left(&progress, strtoull(line + 5, NULL, 10), &most);
 		} else if (strncmp(line, "done ", 5) == 0) {
 			cli_progress_clear(&progress);
 			code = report_done(c, line + 5);

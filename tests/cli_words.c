@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the command line reads from people, and shows them. */
+#include "cli/internal.h"
+#include "runner.h"
+
+#include <errno.h>
+
+START_TEST(prices_are_two_or_three_numbers)
+{
+	static const char *const refused[] = { "",     "5",    "5,",	"5,x",	 "5,1,", "5,1,2,3",
+					       "-5,1", "5,-1", "inf,1", "nan,1", "5 1",	 "5,1x" };
+	struct cli_prices p;
+
+	ck_assert_int_eq(cli_prices_parse(CLI_PRICES_DEFAULT, &p), 0);
+	ck_assert_double_eq_tol(p.put_1000, 0.005, 1e-9);
+	ck_assert_double_eq_tol(p.get_1000, 0.0004, 1e-9);
+	ck_assert_double_eq_tol(p.gib_in, 0, 1e-9);
+	ck_assert_int_eq(cli_prices_parse("5,0.5,9.25", &p), 0);
+	ck_assert_double_eq_tol(p.gib_in, 9.25, 1e-9);
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+		ck_assert_msg(cli_prices_parse(refused[i], &p) == -EINVAL, "\"%s\"", refused[i]);
+}
+END_TEST
+
+START_TEST(the_price_is_that_of_what_was_requested)
+{
+	static const char *const lines[] = {
+		"n requests.put 1000",	"n requests.list 500",	   "n requests.get 2000",
+		"n requests.head 1000", "n requests.delete 77777", "n requests.bytes_in 536870912"
+	};
+	struct cli_prices p = { 2, 1, 10 };
+	struct cli_answer a = { .count = 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++)
+		ck_assert_int_eq(cli_answer_add(&a, lines[i]), 0);
+	ck_assert_double_eq_tol(cli_prices_sum(&p, &a), 3 + 3 + 5, 1e-9);
+	ck_assert_uint_eq(cli_answer_sum(&a, "requests."), 1000 + 500 + 2000 + 1000 + 77777);
+	cli_answer_release(&a);
+}
+END_TEST
+
+START_TEST(what_a_later_daemon_says_does_no_harm)
+{
+	struct cli_answer a = { .count = 0 };
+	char line[32];
+
+	ck_assert_int_eq(cli_answer_add(&a, ""), 0);
+	ck_assert_int_eq(cli_answer_add(&a, "n"), 0);
+	ck_assert_int_eq(cli_answer_add(&a, "n key"), 0);
+	ck_assert_uint_eq(a.count, 0);
+	for (unsigned i = 0; i < 2 * CLI_ITEMS_MAX; i++) {
+		(void)snprintf(line, sizeof(line), "n key%u %u", i, i);
+		ck_assert_int_eq(cli_answer_add(&a, line), 0);
+	}
+	ck_assert_uint_eq(a.count, CLI_ITEMS_MAX);
+	ck_assert_uint_eq(cli_answer_number(&a, "key7"), 7);
+	ck_assert_str_eq(cli_answer_text(&a, "none"), "");
+	cli_answer_release(&a);
+}
+END_TEST
+
+START_TEST(a_bar_is_as_long_at_its_end_as_at_its_beginning)
+{
+	char out[CLI_BAR_LEN];
+
+	ck_assert_str_eq(cli_bar(0, 100, out), "[                        ]   0 %");
+	ck_assert_str_eq(cli_bar(50, 100, out), "[############            ]  50 %");
+	ck_assert_str_eq(cli_bar(99, 100, out), "[####################### ]  99 %");
+	ck_assert_str_eq(cli_bar(100, 100, out), "[########################] 100 %");
+	ck_assert_str_eq(cli_bar(UINT64_MAX, 1, out), "[########################] 100 %");
+	ck_assert_str_eq(cli_bar(0, 0, out), "[########################] 100 %");
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("command line");
+	TCase *tc = tcase_create("command line");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, prices_are_two_or_three_numbers);
+	tcase_add_test(tc, the_price_is_that_of_what_was_requested);
+	tcase_add_test(tc, what_a_later_daemon_says_does_no_harm);
+	tcase_add_test(tc, a_bar_is_as_long_at_its_end_as_at_its_beginning);
+	suite_add_tcase(suite, tc);
+	return run_suite(suite);
+}

@@ -26,6 +26,7 @@
 #define CHUNK_LEAST (64 * 1024)
 #define CHUNK_MOST (512 * 1024)
 #define POLL_MS 1000
+#define LINE_USUAL 4096
 #define USER_AGENT "levels3fs"
 
 #if LIBCURL_VERSION_NUM >= 0x075000
@@ -466,7 +467,7 @@ static int set_headers(struct transfer *t)
 	/* No "Expect: 100-continue": it costs a round trip. Nothing else that nobody signed. */
 	static const char *const no_defaults[] = { "Expect:", "Content-Type:", "Accept:" };
 	struct buf line CLEANUP(s3_wipe_buf) = BUF_INIT;
-	int err = 0;
+	int err = buf_reserve(&line, LINE_USUAL); /* growing would leave copies of keys behind */
 
 	for (size_t i = 0; err >= 0 && i < ARRAY_LEN(no_defaults); i++)
 		err = append_header(t, no_defaults[i]);

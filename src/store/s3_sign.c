@@ -19,6 +19,7 @@
 #define QUERY_PAIRS_MAX 32
 #define HEADERS_MAX 24
 #define SECRET_MAX 512
+#define CANONICAL_USUAL 8192
 
 static void to_hex(const uint8_t *in, size_t len, char *out)
 {
@@ -269,8 +270,10 @@ int s3_sign(const struct s3_sign_request *r, struct buf *ret)
 	struct buf names CLEANUP(buf_release) = BUF_INIT;
 	struct buf to_sign CLEANUP(buf_release) = BUF_INIT;
 	char hex[S3_SHA256_HEX_LEN];
-	int err = s3_canonical_request(r, &canonical, &names);
+	int err = buf_reserve(&canonical, CANONICAL_USUAL); /* growing would leave copies behind */
 
+	if (err >= 0)
+		err = s3_canonical_request(r, &canonical, &names);
 	if (err >= 0)
 		err = string_to_sign(r, &canonical, &to_sign);
 	if (err >= 0)

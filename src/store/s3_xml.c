@@ -433,7 +433,7 @@ int s3_xml_credentials(const void *xml, size_t len, const char *root, struct s3_
 	int err = read_xml(&r, xml, len);
 	int64_t expires_s = f.expires ? s3_parse_time(f.expires) : 0;
 
-	if (err >= 0 && (!f.access_key || !f.secret_key || !f.token || expires_s <= 0))
+	if (err >= 0 && (!f.access_key || !f.secret_key || !f.token || !*f.token || expires_s <= 0))
 		err = err_note(-L3_SERVER,
 			       "the answer has no keys with a session token and a time");
 	if (err < 0) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What the control socket is asked that may take long: each on a thread of its own, which may wait for the store.
- * The filesystem is not closed before they have gone; they go when it is unmounted, or when nobody reads the answer.
+ * What the control socket is asked that may take long: each on a thread of its own, which may wait
+ * for the store. The filesystem is not closed before they have gone; they go when it is unmounted,
+ * or when nobody reads the answer.
  */
 #include "daemon.h"
 

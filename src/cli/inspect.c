@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* info, summary, warmup: what the daemon of a mount knows of a file or folder in it, and can do for it. */
+/* info, summary, warmup: what the daemon of a mount knows of what is in it, and can do for it. */
 #include "cli/internal.h"
 
 #include <errno.h>

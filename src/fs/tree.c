@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tree: walks over all that lies below a folder, and adds it up. Straight from the database, without the kernel.
+ * tree: walks over all that lies below a folder, and adds it up. Straight from the database,
+ * without the kernel.
  *
- * Memory is a cookie for each folder on the way down, and a few bytes for each inode with several names, which is
- * visited once. What is renamed meanwhile may be visited twice or not at all, as with any walk.
+ * Memory is a cookie for each folder on the way down, and a few bytes for each inode with several
+ * names, which is visited once. What is renamed meanwhile may be visited twice or not at all, as
+ * with any walk.
  */
 #include "fs/tree.h"
 

@@ -2,9 +2,9 @@
 /*
  * warm: what files are made of, and fetching that into the cache before somebody reads it.
  *
- * Fetching asks for what the cache lacks only, so it goes on where it was broken off. It ends when as much has been
- * passed as the cache holds: more would push out what came first. Without any lock but those of a moment; readers
- * have the network to share with it, as with any other reader.
+ * Fetching asks for what the cache lacks only, so it goes on where it was broken off. It ends when
+ * as much has been passed as the cache holds: more would push out what came first. Without any lock
+ * but those of a moment; readers have the network to share with it, as with any other reader.
  */
 #include "fs/tree.h"
 

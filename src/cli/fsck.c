@@ -288,6 +288,7 @@ static void print_json(struct fsck *c, int code, const char *error)
 		(void)printf("null");
 	(void)printf(",\n");
 	json_counts(&c->result);
+	(void)printf("  \"unfinished\": %s,\n", c->result.unfinished ? "true" : "false");
 	(void)printf("  \"found\": %llu,\n  \"changes\": %llu,\n  \"remaining\": %llu,\n",
 		     (ull)c->result.found, (ull)c->result.mended, (ull)c->result.left);
 	for (size_t n = 0; n < STAGES; n++)
@@ -361,6 +362,26 @@ static void free_lists(struct fsck *c)
 		free(c->lists[n].text);
 }
 
+/* What was done, and what was not. */
+static void explain(const struct fsck *c, int err, struct buf *out)
+{
+	const struct fs_fsck_result *r = &c->result;
+
+	if (!interrupted) {
+		fs_explain(err, out);
+	} else if (!c->repair) {
+		buf_add_str(out, "interrupted: not everything was looked at; nothing was changed");
+	} else {
+		buf_printf(out, "interrupted: not everything was looked at or repaired; ");
+		if (r->mended)
+			buf_printf(out, "%llu changes were made and stay", (ull)r->mended);
+		else
+			buf_add_str(out, "nothing was changed");
+	}
+	if (r->unfinished)
+		buf_add_str(out, "; nobody can mount it before fsck --repair has gone through");
+}
+
 static int report(struct fsck *c, int err)
 {
 	struct buf why CLEANUP(buf_release) = BUF_INIT;
@@ -369,7 +390,7 @@ static int report(struct fsck *c, int err)
 
 	cli_progress_clear(&c->progress);
 	if (err < 0)
-		fs_explain(err, &why);
+		explain(c, err, &why);
 	close_lists(c);
 	if (c->json)
 		print_json(c, code, err < 0 ? buf_cstr(&why) : NULL);

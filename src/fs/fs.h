@@ -397,6 +397,7 @@ struct fs_fsck_result {
 	uint64_t found;		       /* problems, at first */
 	uint64_t slot, epoch, slots, checkpoints, table_objects, foreign_objects, aside_objects;
 	uint64_t mended, left;	/* changes that the repair made, and problems that are there now */
+	bool unfinished; /* a rescue of the database was begun: nobody mounts before a repair has gone through */
 	bool in_use;		/* somebody holds the lease: */
 	struct lease_holder holder;
 };

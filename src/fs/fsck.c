@@ -279,7 +279,8 @@ static int look(struct fsck *f, enum fs_stage stage)
 	f->silent = false;
 	f->db_unreadable = false;
 	memset(&r->counts, 0, sizeof(r->counts));
-	if (fs->super.state == SUPER_REPAIRING)
+	r->unfinished = fs->super.state == SUPER_REPAIRING;
+	if (r->unfinished)
 		problem(f, "repair-interrupted", SUPER_KEY, "a repair was begun and not finished");
 	look_at_lease(f, fs);
 	err = verify(f, fs, f->options->data, false);
@@ -453,6 +454,7 @@ static int open_as(struct fsck *f, struct fs *fs, enum db_rescue rescue)
 		f->rescued = true;
 		note_epochs(f, fs);
 		err = super_mark(fs->store, &fs->super, SUPER_REPAIRING);
+		f->result->unfinished |= err >= 0;
 	}
 	if (err >= 0)
 		err = keep_objects(f, fs);
@@ -491,7 +493,7 @@ static int run_rounds(struct fsck *f, struct fs *fs)
 
 	for (int n = 0; n < ROUNDS_MAX && err > 0; n++) {
 		err = check_run(fs, &o, &m, &counts);
-		f->result->mended += m.changes;
+		f->result->mended += err < 0 ? 0 : m.changes;
 		if (m.changes == 0)
 			break;
 	}
@@ -533,6 +535,7 @@ static int mend_all(struct fsck *f, struct fs *fs)
 		err = remove_checkpoints(f, fs);
 	if (err >= 0)
 		err = super_mark(fs->store, &fs->super, SUPER_READY);
+	f->result->unfinished &= err < 0;
 	return err;
 }
 

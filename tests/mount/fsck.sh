@@ -49,6 +49,23 @@ status 8 "$PROGRAM" fsck "$BASE_URL/nothing" -o "$(store_opts)"
 timeout 120 script -qec "'$PROGRAM' fsck '$URL' -o '$(store_opts)'" /dev/null >"$WORK/out" || fail "fsck on a terminal"
 said 'is sound'
 
+# ---- interrupted ----
+# interrupt SIGNAL ARGUMENT...: fsck gets it as soon as it listens (to SIGHUP last); its exit status is 32.
+interrupt() {
+	local signal=$1 pid got=0
+	shift
+	"$PROGRAM" fsck "$URL" -o "$(store_opts),lease_wait=600" "$@" >"$WORK/out" 2>"$WORK/err" &
+	pid=$!
+	until [ "$(readlink "/proc/$pid/exe")" = "$(readlink -f "$PROGRAM")" ] &&
+		[ $((0x$(sed -n 's/^SigCgt:[[:space:]]*//p' /proc/$pid/status) & 1)) -ne 0 ]; do
+		kill -0 $pid || fail "fsck ended by itself: $(cat "$WORK/err")"
+		sleep 0.05
+	done
+	kill -"$signal" $pid
+	wait $pid || got=$?
+	[ $got = 32 ] || fail "exit status $got instead of 32 after $signal: $(cat "$WORK/out" "$WORK/err" | head -c 2000)"
+}
+
 # Objects can be damaged by hand where they are files.
 if [ "$STORE" != file ]; then
 	fsck_fs --data
@@ -74,6 +91,20 @@ status 4 fsck --data --json
 json '[p["path"] for p in r["problems"]] == ["/dir/big file"]'
 json 'r["problems"][0]["code"] == "bytes-damaged" and 0 < r["problems"][0]["end"] - r["problems"][0]["start"] <= 131072'
 touch "$objects/holiday.jpg"
+
+# While it is mounted a repair that may wait for the lease does so for ever, once it has found what is wrong.
+mount_fs
+for signal in INT TERM; do
+	interrupt $signal --data --repair
+	grep -q 'interrupted: .*nothing was changed' "$WORK/err" || fail "it is not said what was done: $(cat "$WORK/err")"
+done
+interrupt TERM --data --repair --json
+json 'r["result"] == "interrupted" and r["exit_status"] == 32 and r["changes"] == 0 and not r["unfinished"]'
+json '"nothing was changed" in r["error"]'
+echo unharmed >"$MNT/dir/during" && sync "$MNT" || fail "the mount suffered from an interrupted fsck"
+rm "$MNT/dir/during"
+umount_fs
+status 4 fsck --data
 status 1 fsck --data --repair --json
 json 'r["result"] == "repaired" and r["remaining"] == 0 and r["changes"] > 0 and r["counts"]["lost_bytes"] > 0'
 json 'r["counts"]["foreign_objects"] == 1 and any(n.get("object") == "holiday.jpg" for n in r["notes"])'

@@ -23,7 +23,9 @@
 
 struct command {
 	struct mount_options options;
-	const char *url, *dir; /* as given */
+	struct buf lists; /* of options, each with its NUL */
+	struct fs_place place;
+	const char *url, *dir; /* as given, or as a configuration file says */
 	bool foreground, debug, fake, help;
 };
 
@@ -53,10 +55,11 @@ static void list_options(FILE *out, const struct fs_option_info *list)
 
 void mount_help(FILE *out)
 {
-	(void)fputs("usage: levels3fs [mount] URL DIR [-o OPTION[,OPTION]…] [-f] [-d]\n\n"
+	(void)fputs("usage: levels3fs [mount] URL DIR [-o OPTION[,OPTION]…] [-f] [-d]\n"
+		    "       levels3fs mount NAME [DIR] [-o …]\n\n"
 		    "Mounts the filesystem in URL (s3://BUCKET/PREFIX or file:///FOLDER) on the "
 		    "folder DIR, and\n"
-		    "returns when it can be used.\n\n"
+		    "returns when it can be used. NAME is one of levels3fs.conf(5).\n\n"
 		    "  -o, --options OPTIONS  see below; may be given several times\n"
 		    "  -r, --read-only        the same as -o ro\n"
 		    "  -f, --foreground       stay in the foreground until it is unmounted\n"
@@ -77,29 +80,68 @@ void mount_help(FILE *out)
 
 /* ---- arguments ---- */
 
-static int add_options(struct command *c, const char *list)
+static void add_options(struct command *c, const char *list)
 {
-	int err = mount_options_parse(&c->options, list);
+	buf_add(&c->lists, list, strlen(list) + 1);
+}
 
+static int parse_lists(struct command *c)
+{
+	const char *list = (const char *)c->lists.data, *end = list + c->lists.len;
+	int err = buf_error(&c->lists);
+
+	for (; err >= 0 && list < end; list += strlen(list) + 1)
+		err = mount_options_parse(&c->options, list);
+	return err;
+}
+
+/* A configuration file's settings come first, so that what is given here overrides them. */
+static int parse_all(struct command *c, const char *word)
+{
+	bool sloppy = c->options.sloppy;
+	int err;
+
+	mount_options_release(&c->options);
+	mount_options_init(&c->options);
+	c->options.sloppy = sloppy;
+	err = mount_options_place(&c->options, word, &c->place);
+	c->url = c->place.url;
+	return err < 0 ? err : parse_lists(c);
+}
+
+/* To remount, mount(8) says what df shows, which is of no interest. */
+static int settle_options(struct command *c, const char *word)
+{
+	int err = parse_lists(c);
+
+	if (err >= 0 && !c->options.remount)
+		err = parse_all(c, word);
 	return err < 0 ? say_note(EXIT_USAGE, err) : 0;
 }
 
+static const char few_operands[] =
+	"mount needs a URL and a folder: levels3fs mount URL DIR (levels3fs mount --help)";
+
 static int take_operands(struct command *c, int argc, char **argv)
 {
-	if (argc - optind != 2)
+	const char *word = argv[optind], *dir = argc - optind == 2 ? argv[optind + 1] : NULL;
+	int code;
+
+	if (!word)
+		return say(EXIT_USAGE, few_operands);
+	if (argc - optind > 2)
 		return say(EXIT_USAGE,
-			   argc - optind < 2
-				   ? "mount needs a URL and a folder: levels3fs mount URL DIR "
-				     "(levels3fs mount --help)"
-				   : "mount takes one URL and one folder (options come after -o)");
-	c->url = argv[optind];
-	c->dir = argv[optind + 1];
-	if (!*c->url)
+			   "mount takes one URL and one folder (options come after -o)");
+	if (!*word)
 		return say(EXIT_USAGE, "the URL is an empty word: levels3fs mount URL DIR");
-	if (strstr(c->dir, "://") && !strstr(c->url, "://"))
+	if (dir && strstr(dir, "://") && !strstr(word, "://"))
 		return say(EXIT_USAGE,
 			   "the URL comes first, then the folder: levels3fs mount URL DIR");
-	return 0;
+	code = settle_options(c, word);
+	c->dir = dir ? dir : c->place.mountpoint;
+	if (code == 0 && !c->dir)
+		return say(EXIT_USAGE, few_operands);
+	return code;
 }
 
 const struct option mount_longs[] = {
@@ -115,10 +157,10 @@ static int parse_command(struct command *c, int argc, char **argv)
 	while (code == 0 && (opt = option_next(argc, argv, MOUNT_SHORTS, mount_longs)) != -1) {
 		switch (opt) {
 		case 'o':
-			code = add_options(c, optarg);
+			add_options(c, optarg);
 			break;
 		case 'r':
-			code = add_options(c, "ro");
+			add_options(c, "ro");
 			break;
 		case 'f':
 			c->foreground = true;
@@ -148,13 +190,13 @@ static int parse_helper(struct command *c, int argc, char **argv)
 	while (code == 0 && (opt = getopt_long(argc, argv, "o:sfnvrwt:N:h", longs, NULL)) != -1) {
 		switch (opt) {
 		case 'o':
-			code = add_options(c, optarg);
+			add_options(c, optarg);
 			break;
 		case 'r':
-			code = add_options(c, "ro");
+			add_options(c, "ro");
 			break;
 		case 'w':
-			code = add_options(c, "rw");
+			add_options(c, "rw");
 			break;
 		case 's':
 			c->options.sloppy = true;
@@ -379,6 +421,8 @@ static int run(int argc, char **argv, int (*parse)(struct command *c, int argc, 
 	else if (code == 0)
 		code = mount_it(&c);
 	mount_options_release(&c.options);
+	fs_place_release(&c.place);
+	buf_release(&c.lists);
 	return code;
 }
 

@@ -221,6 +221,11 @@ int mount_options_parse(struct mount_options *o, const char *list)
 	return fs_config_parse(&o->config, list, set, o);
 }
 
+int mount_options_place(struct mount_options *o, const char *word, struct fs_place *ret)
+{
+	return fs_place_find(word, set, o, ret);
+}
+
 /* ---- for libfuse ---- */
 
 static bool others_allowed(const struct mount_options *o)

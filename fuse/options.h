@@ -23,6 +23,9 @@ void mount_options_init(struct mount_options *o);
 void mount_options_release(struct mount_options *o);
 /* May be called several times, as -o may be given. 0; -L3_BAD_OPTION with a note for people. */
 int mount_options_parse(struct mount_options *o, const char *list);
+/* What a word for the filesystem stands for, with the settings that levels3fs.conf(5) has for it: before
+ * mount_options_parse, which goes first. Errors as fs_place_find. */
+int mount_options_place(struct mount_options *o, const char *word, struct fs_place *ret);
 /* The list for libfuse. */
 int mount_options_for_fuse(const struct mount_options *o, const char *url, struct buf *out);
 /* For --help: name, argument, default, meaning; ends with a NULL name. Without fs_options(). */

@@ -46,10 +46,9 @@ static const struct phase phases[] = {
 };
 
 struct settings {
-	struct fs_config config;
-	const char *url;
+	struct cli_url url; /* first: take_own goes from it to the rest */
 	uint64_t large_bytes, total_bytes, count, threads;
-	bool json, help;
+	bool json;
 };
 
 struct run { /* one phase */
@@ -309,14 +308,15 @@ static void catch_signals(void)
 
 static int measure(struct settings *s)
 {
+	struct store_config *config = &s->url.config.store;
 	struct store *store = NULL;
 	char prefix[KEY_BYTES / 2], what[600];
 	int err, removed, code = 0;
 
-	s->config.store.connections = (unsigned)max_u64(s->config.store.connections, s->threads);
-	err = store_open(s->url, &s->config.store, &store);
+	config->connections = (unsigned)max_u64(config->connections, s->threads);
+	err = store_open(s->url.url, config, &store);
 	if (err < 0) {
-		(void)snprintf(what, sizeof(what), "%.500s cannot be measured", s->url);
+		(void)snprintf(what, sizeof(what), "%.500s cannot be measured", s->url.url);
 		return cli_say_error(EXIT_FAILED, err, what);
 	}
 	(void)snprintf(prefix, sizeof(prefix), "bench/%016llx/", (unsigned long long)random_u64());
@@ -328,7 +328,7 @@ static int measure(struct settings *s)
 		code = 128 + SIGINT;
 	removed = remove_ours(store, prefix);
 	if (removed < 0) {
-		(void)snprintf(what, sizeof(what), "objects were left under %.500s/%s", s->url,
+		(void)snprintf(what, sizeof(what), "objects were left under %.500s/%s", s->url.url,
 			       prefix);
 		code = cli_say_error(EXIT_FAILED, removed, what);
 	}
@@ -348,29 +348,22 @@ static int number(const char *name, const char *text, bool size, uint64_t max, u
 	return 0;
 }
 
-static int take_option(struct settings *s, int opt, const char *verb)
+static int take_own(struct cli_url *u, int opt, const char *argument)
 {
+	struct settings *s = (struct settings *)u;
+
 	switch (opt) {
-	case 'o':
-		return fs_config_parse(&s->config, optarg, NULL, NULL) < 0
-			       ? cli_say(EXIT_FAILED, "%s", err_last_note())
-			       : 0;
 	case 'n':
-		return number("count", optarg, false, COUNT_MAX, &s->count);
+		return number("count", argument, false, COUNT_MAX, &s->count);
 	case 's':
-		return number("size", optarg, true, LARGE_MAX, &s->large_bytes);
+		return number("size", argument, true, LARGE_MAX, &s->large_bytes);
 	case 't':
-		return number("total", optarg, true, TOTAL_MAX, &s->total_bytes);
+		return number("total", argument, true, TOTAL_MAX, &s->total_bytes);
 	case 'p':
-		return number("threads", optarg, false, THREADS_MAX, &s->threads);
-	case 'j':
+		return number("threads", argument, false, THREADS_MAX, &s->threads);
+	default:
 		s->json = true;
 		return 0;
-	case 'h':
-		s->help = true;
-		return 0;
-	default:
-		return cli_say_option(EXIT_FAILED, verb);
 	}
 }
 
@@ -385,16 +378,12 @@ const struct cli_options cli_bench_options = { "o:h", longs };
 
 static int parse(struct settings *s, int argc, char **argv)
 {
-	int code = 0, opt;
+	int code = cli_url_parse(&s->url, argc, argv, &cli_bench_options);
 
-	while (code == 0 && (opt = option_next(argc, argv, "o:h", longs)) != -1)
-		code = take_option(s, opt, argv[0]);
-	if (code || s->help)
-		return code;
-	if (argc - optind != 1)
-		return cli_say(EXIT_FAILED, "bench needs one URL: levels3fs bench URL");
-	s->url = argv[optind];
-	return 0;
+	if (code == 0 && !s->url.help && s->url.rest_count > 0)
+		return cli_say(EXIT_FAILED, "bench takes one URL, not \"%s\" as well",
+			       s->url.rest[0]);
+	return code;
 }
 
 int cli_bench(int argc, char **argv)
@@ -404,12 +393,13 @@ int cli_bench(int argc, char **argv)
 	};
 	int code;
 
-	fs_config_init(&s.config);
+	cli_url_init(&s.url, EXIT_FAILED);
+	s.url.take_own = take_own;
 	code = parse(&s, argc, argv);
-	if (code == 0 && s.help)
+	if (code == 0 && s.url.help)
 		cli_bench_help(stdout);
 	else if (code == 0)
 		code = measure(&s);
-	fs_config_release(&s.config);
+	cli_url_release(&s.url);
 	return code;
 }

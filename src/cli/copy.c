@@ -395,7 +395,9 @@ const struct cli_options cli_cp_options = { "o:h", cli_url_longs };
 
 int cli_cp(int argc, char **argv)
 {
-	static const struct cli_url_verb verb = { &cli_cp_options, false, cli_cp_help, copy };
+	static const struct cli_url_verb verb = {
+		.options = &cli_cp_options, .help = cli_cp_help, .run = copy
+	};
 
 	return cli_url_run(argc, argv, &verb);
 }

@@ -147,8 +147,9 @@ const struct cli_options cli_destroy_options = { "o:hy", cli_url_longs };
 
 int cli_destroy(int argc, char **argv)
 {
-	static const struct cli_url_verb verb = { &cli_destroy_options, true, cli_destroy_help,
-						  run };
+	static const struct cli_url_verb verb = {
+		.options = &cli_destroy_options, .url_only = true, .help = cli_destroy_help, .run = run
+	};
 
 	return cli_url_run(argc, argv, &verb);
 }

@@ -107,8 +107,14 @@ void cli_progress_clear(struct cli_progress *p);
 
 /* ---- url.c ---- */
 
-struct cli_url { /* of a verb: "VERB [OPTIONS] URL REST…" */
+struct cli_url { /* of a verb: "VERB [OPTIONS] [ACTION] URL REST…"; a name of levels3fs.conf(5) does for the URL */
 	struct fs_config config;
+	struct buf lists; /* given with -o, each with its NUL */
+	struct fs_place place;
+	/* May be set: other options than flags. 0, or the exit code after having said why. */
+	int (*take_own)(struct cli_url *u, int opt, const char *argument);
+	bool takes_action; /* may be set: a word comes before the URL */
+	const char *action;
 	const char *url;
 	char **rest;
 	int rest_count;
@@ -133,6 +139,7 @@ extern const struct option cli_url_longs[];
 struct cli_url_verb {
 	const struct cli_options *options; /* with cli_url_longs */
 	bool url_only;			   /* nothing may come after the URL */
+	bool takes_action;		   /* a word before it */
 	void (*help)(FILE *out);
 	int (*run)(struct cli_url *u);
 };

@@ -156,16 +156,12 @@ static int break_it(const struct cli_url *u, const struct opened *o)
 static int run(struct cli_url *u)
 {
 	struct opened o = { .has_holder = false };
-	bool breaks = strcmp(u->url, "break") == 0;
+	bool breaks = strcmp(u->action, "break") == 0;
 	int err, code;
 
-	if (!breaks && strcmp(u->url, "show") != 0)
+	if (!breaks && strcmp(u->action, "show") != 0)
 		return cli_say(EXIT_FAILED, "lease knows \"show\" and \"break\", not \"%s\"",
-			       u->url);
-	if (u->rest_count != 1)
-		return cli_say(EXIT_FAILED, "lease %s needs one URL: levels3fs lease %s URL",
-			       u->url, u->url);
-	u->url = u->rest[0];
+			       u->action);
 	err = look(u, breaks, &o);
 	if (err < 0)
 		code = cli_say_error(EXIT_FAILED, err, u->url);
@@ -179,7 +175,9 @@ const struct cli_options cli_lease_options = { "o:hjy", cli_url_longs };
 
 int cli_lease(int argc, char **argv)
 {
-	static const struct cli_url_verb verb = { &cli_lease_options, false, cli_lease_help, run };
+	static const struct cli_url_verb verb = {
+		.options = &cli_lease_options, .url_only = true, .takes_action = true, .help = cli_lease_help, .run = run
+	};
 
 	return cli_url_run(argc, argv, &verb);
 }

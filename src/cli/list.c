@@ -172,7 +172,9 @@ const struct cli_options cli_ls_options = { "o:hlR", cli_url_longs };
 
 int cli_ls(int argc, char **argv)
 {
-	static const struct cli_url_verb verb = { &cli_ls_options, false, cli_ls_help, list_paths };
+	static const struct cli_url_verb verb = {
+		.options = &cli_ls_options, .help = cli_ls_help, .run = list_paths
+	};
 
 	return cli_url_run(argc, argv, &verb);
 }
@@ -242,8 +244,9 @@ const struct cli_options cli_cat_options = { "o:h", cli_url_longs };
 
 int cli_cat(int argc, char **argv)
 {
-	static const struct cli_url_verb verb = { &cli_cat_options, false, cli_cat_help,
-						  cat_files };
+	static const struct cli_url_verb verb = {
+		.options = &cli_cat_options, .help = cli_cat_help, .run = cat_files
+	};
 
 	return cli_url_run(argc, argv, &verb);
 }

@@ -32,7 +32,9 @@ const struct cli_options cli_mkfs_options = { "o:h", cli_url_longs };
 
 int cli_mkfs(int argc, char **argv)
 {
-	static const struct cli_url_verb verb = { &cli_mkfs_options, true, cli_mkfs_help, format };
+	static const struct cli_url_verb verb = {
+		.options = &cli_mkfs_options, .url_only = true, .help = cli_mkfs_help, .run = format
+	};
 
 	return cli_url_run(argc, argv, &verb);
 }

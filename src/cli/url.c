@@ -3,6 +3,7 @@
  */
 #include "cli/internal.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define RETRIES 10
@@ -26,14 +27,15 @@ void cli_url_init(struct cli_url *u, int usage_code)
 void cli_url_release(struct cli_url *u)
 {
 	fs_config_release(&u->config);
+	fs_place_release(&u->place);
+	buf_release(&u->lists);
 }
 
 static int take_option(struct cli_url *u, int opt, const char *verb)
 {
 	switch (opt) {
 	case 'o':
-		if (fs_config_parse(&u->config, optarg, NULL, NULL) < 0)
-			return cli_say(u->usage_code, "%s", err_last_note());
+		buf_add(&u->lists, optarg, strlen(optarg) + 1);
 		return 0;
 	case 'h':
 		u->help = true;
@@ -41,9 +43,44 @@ static int take_option(struct cli_url *u, int opt, const char *verb)
 	case '?':
 		return cli_say_option(u->usage_code, verb);
 	default:
+		if (u->take_own)
+			return u->take_own(u, opt, optarg);
 		u->flags |= cli_flag((char)opt);
 		return 0;
 	}
+}
+
+/* fs_option_fn, for what a configuration file says: options of the mount are none of ours, and neither is the folder of
+ * its cache. */
+static int set_from_file(void *ctx, const char *name, const char *value)
+{
+	struct cli_url *u = ctx;
+	int err = strcmp(name, "cache_dir") == 0 ? 0 : fs_config_set(&u->config, name, value);
+
+	return err == -ENOTSUP ? 0 : err;
+}
+
+static int parse_lists(struct cli_url *u)
+{
+	const char *list = (const char *)u->lists.data, *end = list + u->lists.len;
+	int err = buf_error(&u->lists);
+
+	for (; err >= 0 && list < end; list += strlen(list) + 1)
+		err = fs_config_parse(&u->config, list, NULL, NULL);
+	return err;
+}
+
+/* What was given with -o goes before what a file says. */
+static int settle(struct cli_url *u, const char *word)
+{
+	int err = fs_place_find(word, set_from_file, u, &u->place);
+
+	if (err >= 0)
+		err = parse_lists(u);
+	if (err >= 0)
+		err = fs_config_check(&u->config);
+	u->url = u->place.url;
+	return err < 0 ? cli_say(u->usage_code, "%s", err_last_note()) : 0;
 }
 
 int cli_url_parse(struct cli_url *u, int argc, char **argv, const struct cli_options *options)
@@ -55,15 +92,14 @@ int cli_url_parse(struct cli_url *u, int argc, char **argv, const struct cli_opt
 		code = take_option(u, opt, argv[0]);
 	if (code || u->help)
 		return code;
+	if (u->takes_action && optind < argc)
+		u->action = argv[optind++];
 	if (optind == argc)
 		return cli_say(u->usage_code, "%s needs one URL: levels3fs %s --help", argv[0],
 			       argv[0]);
-	u->url = argv[optind];
 	u->rest = argv + optind + 1;
 	u->rest_count = argc - optind - 1;
-	if (fs_config_check(&u->config) < 0)
-		return cli_say(u->usage_code, "%s", err_last_note());
-	return 0;
+	return settle(u, argv[optind]);
 }
 
 int cli_url_open(struct cli_url *u, int code, struct fs **ret)
@@ -135,6 +171,7 @@ static int parse_and_run(struct cli_url *u, int argc, char **argv, const struct 
 	size_t count = 0;
 	int code;
 
+	u->takes_action = v->takes_action;
 	for (const struct option *o = cli_url_longs; o->name && count < LONGS_MAX - 1; o++)
 		if (strchr(options.shorts, o->val))
 			longs[count++] = *o;

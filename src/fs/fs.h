@@ -107,6 +107,21 @@ struct fs_option_info {
 /* The one list from which --help and the man page come. Ends with a NULL name. */
 const struct fs_option_info *fs_options(void);
 
+/* ---- configuration files: levels3fs.conf(5) ---- */
+
+struct fs_place { /* owned strings */
+	char *url;
+	char *mountpoint; /* NULL: not said */
+};
+/*
+ * What `word` stands for: a URL (it has a ':' or a '/') for itself; else the section of that name in
+ * /etc/levels3fs.conf or the user's ~/.config/levels3fs/config (which is read after it and goes first).
+ * The settings for all filesystems, then those of the section, go to `set`; a flag's value is NULL.
+ * -L3_BAD_OPTION, -L3_DENIED (others may write the file), or set's error, with a note that has file and line.
+ */
+int fs_place_find(const char *word, fs_option_fn set, void *ctx, struct fs_place *ret);
+void fs_place_release(struct fs_place *p);
+
 /* ---- life ---- */
 
 /* Makes an empty filesystem: refuses (nothing changed) where the prefix holds anything, but finishes an

@@ -293,6 +293,30 @@ const char *format_size(uint64_t bytes, char out[SIZE_STR_LEN]);
 /* The entry of names nearest to word, if near enough to be a typo of it, else NULL. */
 const char *nearest_name(const char *word, const char *const *names, size_t count);
 
+/* ---- INI files ---------------------------------------------------------------------------------
+ * "[section]", "name = value" or just "name"; '#' and ';' begin comments, behind a value after a
+ * blank. Everything points into the text.
+ */
+enum ini_kind { INI_SECTION, INI_SETTING, INI_BAD };
+
+struct ini_line {
+	enum ini_kind kind;
+	unsigned number; /* of the line, from 1 */
+	size_t indent;	 /* blanks in front */
+	const char *name;
+	size_t name_len;
+	const char *value; /* NULL: no '=' */
+	size_t value_len;
+};
+
+struct ini { /* begins as { text } */
+	const char *next;
+	unsigned number;
+};
+
+/* The next line that says something; false at the end. */
+bool ini_next(struct ini *f, struct ini_line *ret);
+
 /* Whole-file helpers for small local files. Limit in bytes; -EFBIG above it. */
 int file_read_all(const char *path, size_t limit, struct buf *ret);
 

@@ -38,6 +38,14 @@ check "remount read-write" mount -T "$fstab" -o remount,rw "$MNT"
 check "writing again" touch "$MNT/x"
 check "umount of it" umount "$MNT"
 
+# By a name of the configuration file.
+printf '[named]\nurl = %s\nnoatime\n' "$URL" >"$LEVELS3FS_CONFIG"
+echo "named $MNT levels3fs $(store_opts),_netdev,noauto 0 0" >"$fstab"
+check "mount by name from fstab" mount -T "$fstab" "$MNT"
+[ "$(findmnt -no SOURCE "$MNT")" = "$URL" ] || fail "source $(findmnt -no SOURCE "$MNT")"
+findmnt -no OPTIONS "$MNT" | grep -q noatime || fail "noatime of the configuration file was lost"
+check "umount of it" umount "$MNT"
+
 # -o ro never writes, and needs no lease.
 mount_fs
 check "ro" bash -c 'mkdir -p "$1/ro" && "$2" mount "$3" "$1/ro" -o "$4,ro,cache_dir=none"' - "$WORK" "$PROGRAM" "$URL" "$(store_opts)"

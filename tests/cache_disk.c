@@ -657,6 +657,40 @@ START_TEST(out_of_descriptors_nothing_on_the_disk_is_given_up)
 }
 END_TEST
 
+static void *read_many_times(void *arg)
+{
+	for (int i = 0; i < 50; i++)
+		read_range((unsigned)(uintptr_t)arg, 0, OBJECT_BYTES);
+	return NULL;
+}
+
+START_TEST(out_of_descriptors_what_is_on_the_disk_is_read_from_there)
+{
+	struct rlimit before, few = { .rlim_cur = 64 };
+	pthread_t threads[8];
+	int taken[64], count = 0;
+
+	insert(1, 0, OBJECT_BYTES, true);
+	insert(2, 0, OBJECT_BYTES, true);
+	reopen_cache(); /* the indexes have to be read, too */
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few.rlim_max = before.rlim_max;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	while (count < 64 && (taken[count] = dup(0)) >= 0)
+		count++;
+	for (uintptr_t i = 0; i < ARRAY_LEN(threads); i++)
+		ck_assert_int_eq(
+			pthread_create(&threads[i], NULL, read_many_times, (void *)(i % 2 + 1)), 0);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		pthread_join(threads[i], NULL);
+	ck_assert_int_lt(dup(0), 0); /* there was none all the time */
+	while (count > 0)
+		(void)close(taken[--count]);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	ck_assert_uint_eq(gets(), 0);
+}
+END_TEST
+
 START_TEST(a_full_disk_is_no_error_for_readers)
 {
 	close_cache();
@@ -716,6 +750,7 @@ int main(void)
 	tcase_add_test(t, a_second_process_runs_with_memory_only);
 	tcase_add_test(t, a_write_that_fails_is_told_once_and_the_disk_is_tried_again_later);
 	tcase_add_test(t, out_of_descriptors_nothing_on_the_disk_is_given_up);
+	tcase_add_test(t, out_of_descriptors_what_is_on_the_disk_is_read_from_there);
 	tcase_add_test(t, a_full_disk_is_no_error_for_readers);
 	suite_add_tcase(s, t);
 	return run_suite(s);

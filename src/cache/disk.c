@@ -89,6 +89,7 @@ static int disk_new(const struct cache_config *config, struct cache_stats *stats
 			    .folder = { -1, -1 } };
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_cond_init(&d->changed, NULL);
+	spare_init(&d->spare);
 	if (!d->dir) {
 		disk_close(d);
 		return -ENOMEM;
@@ -148,6 +149,7 @@ void disk_close(struct disk *d)
 		free(o);
 	}
 	folder_close(&d->folder);
+	spare_release(&d->spare);
 	pthread_mutex_destroy(&d->lock);
 	pthread_cond_destroy(&d->changed);
 	free(d->dir);
@@ -174,6 +176,7 @@ struct reading {
 	const char *key;
 	struct memory *promote;
 	int fd;
+	bool fd_lent;
 	struct span left; /* of what is wanted */
 	struct cache_view *view;
 };
@@ -226,9 +229,9 @@ static bool open_data(struct reading *r)
 	if (r->fd >= 0)
 		return true;
 	object_file(r->o, 'd', file);
-	r->fd = openat(r->d->folder.fd, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (r->fd < 0 && !disk_is_our_lack(-errno))
-		drop_object(r->d, r->o, -errno);
+	r->fd = spare_open(&r->d->spare, r->d->folder.fd, file, &r->fd_lent);
+	if (r->fd < 0 && !disk_is_our_lack(r->fd))
+		drop_object(r->d, r->o, r->fd);
 	return r->fd >= 0;
 }
 
@@ -326,7 +329,7 @@ uint64_t disk_view(struct disk *d, const char *key, const struct span *want,
 	read_pieces(&r);
 	if (r.left.len < want->len)
 		touch(d, r.o);
-	close_fd(&r.fd);
+	spare_close(&d->spare, r.fd, r.fd_lent);
 	pthread_mutex_lock(&d->lock);
 	object_put(d, r.o);
 	pthread_mutex_unlock(&d->lock);

@@ -36,6 +36,22 @@ struct disk_object {
 	UT_hash_handle hh;
 };
 
+#define SPARE_FDS 4
+
+struct spare { /* spare.c */
+	pthread_mutex_t lock;
+	pthread_cond_t back;
+	int fds[SPARE_FDS], marker;
+	unsigned count, lent;
+};
+
+void spare_init(struct spare *s);
+void spare_release(struct spare *s);
+/* Opens a file for reading, with a spare descriptor if there is no other; waits for one that is lent (never long). The
+ * descriptor, or a negative errno. */
+int spare_open(struct spare *s, int dir, const char *file, bool *ret_lent);
+void spare_close(struct spare *s, int fd, bool lent); /* fd may be negative */
+
 struct disk {
 	struct clock *clock;
 	struct notifier notifier;
@@ -45,6 +61,7 @@ struct disk {
 	struct uuid fs;
 	uint64_t limit_bytes, min_free_bytes;
 	struct folder folder; /* the descriptors' numbers never change */
+	struct spare spare;
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;		     /* an object is not busy any more */

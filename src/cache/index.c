@@ -116,13 +116,12 @@ static bool get_record(const uint8_t *r, struct disk_piece *ret)
 	       ret->at.len <= PIECE_BYTES - ret->at.offset % PIECE_BYTES;
 }
 
-static int read_file(int folder_fd, const char *file, struct buf *out)
+static int read_file(int fd, struct buf *out)
 {
-	int fd CLEANUP(close_fd) = openat(folder_fd, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
 	ssize_t n;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode) || st.st_size <= 0 || (uint64_t)st.st_size > INDEX_MAX_BYTES)
 		return -L3_CORRUPT;
@@ -135,12 +134,12 @@ static int read_file(int folder_fd, const char *file, struct buf *out)
 	return 0;
 }
 
-int index_load(int folder_fd, const char *file, const char *key, struct piece_list *ret)
+int index_load(int fd, const char *key, struct piece_list *ret)
 {
 	struct buf head CLEANUP(buf_release) = BUF_INIT;
 	struct buf data CLEANUP(buf_release) = BUF_INIT;
 	struct piece_list found = { NULL, 0, 0 };
-	int err = read_file(folder_fd, file, &data);
+	int err = read_file(fd, &data);
 
 	put_head(&head, key);
 	if (err >= 0)

@@ -6,6 +6,7 @@
  *	flight.c  fetches under way, each for all who want its range
  *	memory.c  pieces in memory     disk.c   objects on disk: table, LRU, room, pieces
  *	                               index.c  the file that says what a data file holds
+ *	                               spare.c  descriptors when there are none left
  *	                               folder.c the folder: may we use it, its lock, what is in it
  *	blob.c    bytes with references, views of them
  *
@@ -125,9 +126,9 @@ size_t pieces_find(const struct piece_list *l, uint64_t offset);
 int pieces_set(struct piece_list *l, const struct disk_piece *p);
 void pieces_remove(struct piece_list *l, size_t at);
 
-/* Reads the file's pieces. -L3_CORRUPT, or a negative errno. Records that are damaged are left out.
+/* Reads the pieces of an open file. -L3_CORRUPT, or a negative errno. Records that are damaged are left out.
  */
-int index_load(int folder_fd, const char *file, const char *key, struct piece_list *ret);
+int index_load(int fd, const char *key, struct piece_list *ret);
 /* Appends a record; makes the file if make is set. 0 or negative errno; then the file is worthless.
  */
 int index_append(int folder_fd, const char *file, const char *key, bool make,

@@ -119,15 +119,27 @@ void object_kill(struct disk *d, struct disk_object *o)
 
 /* ---- entering ---- */
 
+static int read_index(struct disk *d, struct disk_object *o, const char *key,
+		      struct piece_list *ret)
+{
+	char file[FILE_NAME_LEN];
+	bool lent;
+	int fd, err;
+
+	object_file(o, 'i', file);
+	fd = spare_open(&d->spare, d->folder.fd, file, &lent);
+	err = fd < 0 ? fd : index_load(fd, key, ret);
+	spare_close(&d->spare, fd, lent);
+	return err;
+}
+
 static void load(struct disk *d, struct disk_object *o, const char *key)
 {
 	struct piece_list pieces;
-	char file[FILE_NAME_LEN];
 	int err;
 
-	object_file(o, 'i', file);
 	pthread_mutex_unlock(&d->lock);
-	err = index_load(d->folder.fd, file, key, &pieces);
+	err = read_index(d, o, key, &pieces);
 	pthread_mutex_lock(&d->lock);
 	if (disk_is_our_lack(err))
 		return;

@@ -60,15 +60,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	} else {
 		buf_add(&file, data + 1, size - 1);
 	}
-	fd = openat(folder_fd, "f", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	fd = openat(folder_fd, "f", O_RDWR | O_CREAT | O_TRUNC, 0600);
 	MUST(fd >= 0 && write(fd, file.data, file.len) == (ssize_t)file.len);
-	(void)close(fd);
-	if (index_load(folder_fd, "f", KEY, &list) == 0) {
+	if (index_load(fd, KEY, &list) == 0) {
 		for (size_t n = 0; n < list.count; n++) {
 			MUST(list.pieces[n].at.offset >= end);
 			end = span_end(&list.pieces[n].at);
 		}
 	}
 	pieces_release(&list);
+	(void)close(fd);
 	return 0;
 }

@@ -254,7 +254,8 @@ static bool read_some(DIR *d, uint64_t limit, struct list *l)
 static bool read_again(struct exec *e, DIR *d, long position, struct list *first, size_t from)
 {
 	struct list *l = calloc(1, sizeof(*l));
-	bool ok, same;
+	size_t same = 0, wanted = first->count - from;
+	bool ok;
 
 	if (!l)
 		return false;
@@ -262,12 +263,13 @@ static bool read_again(struct exec *e, DIR *d, long position, struct list *first
 	ok = read_some(d, UINT64_MAX, l);
 	qsort(first->names + from, first->count - from, sizeof(first->names[0]), by_name);
 	qsort(l->names, l->count, sizeof(l->names[0]), by_name);
-	same = l->count == first->count - from;
-	for (size_t n = 0; same && n < l->count; n++)
-		same = strcmp(l->names[n], first->names[from + n]) == 0;
-	if (ok && !same)
-		exec_note(e, "after seekdir %zu entries came instead of %zu, or others", l->count,
-			  first->count - from);
+	while (same < l->count && same < wanted &&
+	       strcmp(l->names[same], first->names[from + same]) == 0)
+		same++;
+	if (ok && (same < l->count || same < wanted))
+		exec_note(e, "after seekdir(%ld) %zu entries came instead of %zu: \"%s\", not \"%s\"",
+			  position, l->count, wanted, same < l->count ? l->names[same] : "",
+			  same < wanted ? first->names[from + same] : "");
 	list_free(l);
 	return ok;
 }

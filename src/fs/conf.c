@@ -220,8 +220,8 @@ static int unknown(const char *word, struct file *files, size_t count)
 		collect_names(&files[i], names, &n);
 	near = nearest_name(word, (const char *const *)names, n);
 	err = err_note(-L3_BAD_OPTION,
-		       "\"%s\" is no URL (s3://BUCKET/PREFIX, file:///FOLDER), and no [%s] is in "
-		       "%s%s%s%s%s%s",
+		       "\"%s\" is no URL (s3://BUCKET/PREFIX or file:///ABSOLUTE/PATH), and no [%s] "
+		       "is in %s%s%s%s%s%s",
 		       word, word, buf_cstr(&files[0].path), second ? " or " : "",
 		       second ? second : "", near ? "; did you mean \"" : "", near ? near : "",
 		       near ? "\"?" : "");

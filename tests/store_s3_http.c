@@ -724,6 +724,21 @@ START_TEST(more_after_nothing_is_refused_instead_of_asked_for_ever)
 }
 END_TEST
 
+START_TEST(the_same_page_again_is_refused_instead_of_taken_for_the_next)
+{
+	struct store_list l CLEANUP(store_list_release) = STORE_LIST_INIT;
+
+	OPEN({ .text = "HTTP/1.1 200 OK\r\nContent-Length: @\r\n\r\n<ListBucketResult>"
+		       "<IsTruncated>true</IsTruncated><Contents><Key>pre/a</Key><Size>7</Size>"
+		       "</Contents></ListBucketResult>" },
+	     { .text = "HTTP/1.1 200 OK\r\nContent-Length: @\r\n\r\n<ListBucketResult>"
+		       "<IsTruncated>true</IsTruncated><Contents><Key>pre/a</Key><Size>7</Size>"
+		       "</Contents></ListBucketResult>" });
+	ck_assert_int_eq(store_list_all(s3, "", "", &l), -L3_SERVER);
+	ck_note_has("asked for");
+}
+END_TEST
+
 /* ---- uploads in parts ---- */
 
 #define UPLOAD                                                                                     \
@@ -825,6 +840,7 @@ static void add_writing(TCase *t)
 	tcase_add_test(t, a_key_that_could_not_be_deleted_is_named);
 	tcase_add_test(t, pages_with_nothing_of_ours_are_gone_through);
 	tcase_add_test(t, more_after_nothing_is_refused_instead_of_asked_for_ever);
+	tcase_add_test(t, the_same_page_again_is_refused_instead_of_taken_for_the_next);
 	tcase_add_test(t, a_failed_part_fails_the_whole_and_throws_away_what_was_sent);
 	tcase_add_test(t, an_error_inside_a_200_for_the_completion_is_an_error);
 }

@@ -170,11 +170,34 @@ int store_head(struct store *s, const char *key, struct store_meta *ret_meta)
 	return err < 0 ? err : s->ops->head(s, key, ret_meta);
 }
 
+/* Else who goes on behind the last one would go round for ever, or believe that nothing is between. */
+static int check_order(const char *prefix, const char *after, const struct store_list *l,
+		       size_t from)
+{
+	for (; from < l->count; from++) {
+		if (strcmp(l->entries[from].key, after) <= 0)
+			return err_note(-L3_SERVER,
+					"LIST %s: %s comes where what is behind %s was asked for",
+					prefix, l->entries[from].key, after);
+		after = l->entries[from].key;
+	}
+	return 0;
+}
+
 int store_list(struct store *s, const char *prefix, const char *start_after, unsigned max,
 	       struct store_list *out)
 {
+	const char *after = start_after ? start_after : "";
+	size_t before = out->count;
+	int err;
+
 	out->more = false;
-	return s->ops->list(s, prefix ? prefix : "", start_after ? start_after : "", max, out);
+	err = s->ops->list(s, prefix ? prefix : "", after, max, out);
+	if (err >= 0)
+		err = check_order(prefix ? prefix : "", after, out, before);
+	while (err < 0 && out->count > before)
+		free(out->entries[--out->count].key);
+	return err;
 }
 
 int store_list_all(struct store *s, const char *prefix, const char *start_after,

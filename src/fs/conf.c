@@ -149,7 +149,7 @@ static int take_line(struct lookup *l, const struct ini_line *line)
 
 	if (!name || (line->value && !value))
 		return err_note(-ENOMEM, "out of memory");
-	if (line->kind == INI_BAD)
+	if (line->kind != INI_SETTING)
 		return err_note(-L3_BAD_OPTION, "neither \"[NAME]\" nor \"OPTION = VALUE\"");
 	return take_setting(l, name, value);
 }

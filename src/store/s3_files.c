@@ -32,26 +32,12 @@ const char *s3_env(const char *name)
 
 /* ---- INI files ---- */
 
-/* Moves *start past blanks; the length without blanks at the end. */
-static size_t trim(const char **start, size_t len)
+/* Blanks inside a name count as one. */
+static bool is_section(const struct ini_line *line, const char *section)
 {
-	while (len > 0 && isspace((unsigned char)(*start)[0])) {
-		(*start)++;
-		len--;
-	}
-	while (len > 0 && isspace((unsigned char)(*start)[len - 1]))
-		len--;
-	return len;
-}
+	const char *name = line->name;
+	size_t len = line->name_len;
 
-/* "[ name ]", with whatever comment behind; blanks inside a name count as one. */
-static bool is_section(const char *line, size_t len, const char *section)
-{
-	const char *end = memchr(line, ']', len), *name = line + 1;
-
-	if (!end)
-		return false;
-	len = trim(&name, (size_t)(end - name));
 	while (len > 0 && *section) {
 		bool blank = isspace((unsigned char)*name);
 
@@ -66,58 +52,37 @@ static bool is_section(const char *line, size_t len, const char *section)
 	return len == 0 && !*section;
 }
 
-/* A '#' or ';' after a blank begins a comment. */
-static size_t without_comment(const char *value, size_t len)
+static bool is_setting(const struct ini_line *line, const char *key)
 {
-	for (size_t i = 1; i < len; i++)
-		if ((value[i] == '#' || value[i] == ';') && isblank((unsigned char)value[i - 1]))
-			return i;
-	return len;
-}
-
-static bool take_value(const char *line, size_t len, const char *key, char **ret)
-{
-	const char *equals = memchr(line, '=', len), *name = line, *value;
-	size_t n;
-
-	if (!equals)
-		return false;
-	n = trim(&name, (size_t)(equals - line));
-	if (n != strlen(key) || strncasecmp(name, key, n) != 0)
-		return false;
-	value = equals + 1;
-	n = trim(&value, len - (size_t)(value - line));
-	n = trim(&value, without_comment(value, n));
-	*ret = strndup(value, n);
-	return true;
+	return line->kind == INI_SETTING && line->value && line->name_len == strlen(key) &&
+	       strncasecmp(line->name, key, line->name_len) == 0;
 }
 
 int s3_ini_get(const char *text, const char *section, const char *key, char **ret)
 {
+	struct ini ini = { text, 0 };
+	struct ini_line line;
 	bool inside = false;
-	size_t indent =
-		SIZE_MAX; /* of the section's settings: what is deeper belongs to the one above */
+	/* Of the section's settings: what is deeper belongs to the one above. */
+	size_t indent = SIZE_MAX;
 
-	while (*text) {
-		size_t whole = strcspn(text, "\n");
-		const char *line = text;
-		size_t len = trim(&line, whole);
-
-		if (len > 0 && line[0] == '[') {
-			inside = is_section(line, len, section);
+	while (ini_next(&ini, &line)) {
+		if (line.kind == INI_SECTION || line.kind == INI_UNCLOSED) {
+			inside = line.kind == INI_SECTION && is_section(&line, section);
 			indent = SIZE_MAX;
 			if (inside && !key)
 				return 0;
-		} else if (inside && len > 0 && line[0] != '#' && line[0] != ';' &&
-			   (size_t)(line - text) <= indent) {
-			indent = (size_t)(line - text);
-			if (take_value(line, len, key, ret))
+		} else if (inside && line.indent <= indent) {
+			indent = line.indent;
+			if (is_setting(&line, key)) {
+				*ret = strndup(line.value, line.value_len);
 				return *ret ? 0 : -ENOMEM;
+			}
 		}
-		text += whole + (text[whole] == '\n');
 	}
 	return -ENOENT;
 }
+
 /* ---- the shared files ---- */
 
 static const char *const variables[] = {

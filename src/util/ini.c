@@ -30,7 +30,7 @@ static void take_section(const char *line, size_t len, struct ini_line *ret)
 {
 	const char *end = memchr(line, ']', len);
 
-	ret->kind = end ? INI_SECTION : INI_BAD;
+	ret->kind = end ? INI_SECTION : INI_UNCLOSED;
 	ret->name = line + 1;
 	ret->name_len = trim(&ret->name, (end ? (size_t)(end - line) : len) - 1);
 }
@@ -50,7 +50,7 @@ static void take_setting(const char *line, size_t len, struct ini_line *ret)
 	ret->value_len = trim(&ret->value, len - (size_t)(ret->value - line));
 	ret->value_len = trim(&ret->value, without_comment(ret->value, ret->value_len));
 	if (ret->name_len == 0)
-		ret->kind = INI_BAD;
+		ret->kind = INI_NAMELESS;
 }
 
 bool ini_next(struct ini *f, struct ini_line *ret)

@@ -297,7 +297,12 @@ const char *nearest_name(const char *word, const char *const *names, size_t coun
  * "[section]", "name = value" or just "name"; '#' and ';' begin comments, behind a value after a
  * blank. Everything points into the text.
  */
-enum ini_kind { INI_SECTION, INI_SETTING, INI_BAD };
+enum ini_kind {
+	INI_SECTION,
+	INI_SETTING,
+	INI_UNCLOSED, /* "[section" */
+	INI_NAMELESS, /* "= value" */
+};
 
 struct ini_line {
 	enum ini_kind kind;

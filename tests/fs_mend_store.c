@@ -29,6 +29,42 @@ static void only_segments_are_left(void)
 	big_is_whole(big);
 }
 
+static uint64_t pieced;
+
+/* A file whose bytes are in two objects. */
+static void write_pieces(void)
+{
+	pieced = make_file(ROOT, "pieced");
+	write_at(pieced, big_bytes, 100000, 0);
+	reopen_fs(URL);
+	write_at(pieced, big_bytes + 200000, 100000, 200000);
+	tables_then_close();
+}
+
+static void lose_database_and_a_piece(void)
+{
+	char key[STORE_KEY_MAX];
+
+	object_at("data/", 1, key);
+	remove_object(key);
+	lose_database();
+}
+
+/* Nobody knows what was before the second: no zeros, in any case. */
+static void only_the_second_piece_is_left(void)
+{
+	static uint8_t got[100000];
+	struct fs_file *f;
+
+	ck_assert_uint_eq(in_lost_found(pieced), pieced);
+	must(fs_file_open(fs, pieced, false, false, &f), "open");
+	ck_assert_int_lt(fs_read(f, got, 4096, 0), 0);
+	ck_assert_int_lt(fs_read(f, got, 4096, 150000), 0);
+	ck_assert_int_eq(fs_read(f, got, sizeof(got), 200000), (ssize_t)sizeof(got));
+	ck_assert_int_eq(memcmp(got, big_bytes + 200000, sizeof(got)), 0);
+	fs_file_close(f);
+}
+
 static const struct damage damages[] = {
 	{ "slot missing", crash_with_slots, lost_slot, "slot-missing", first_half_is_there },
 	{ "slot with a flipped bit", crash_with_slots, bad_slot, "slot-damaged",
@@ -49,6 +85,8 @@ static const struct damage damages[] = {
 	  all_is_there },
 	{ "database missing", tables_then_close, lose_database, "chain-empty",
 	  only_segments_are_left },
+	{ "database missing, and a segment", write_pieces, lose_database_and_a_piece, "chain-empty",
+	  only_the_second_piece_is_left },
 };
 
 START_TEST(what_is_damaged_is_found_and_repaired)

@@ -97,13 +97,14 @@ static int see_gap(void *ctx, const struct extent *e)
 	return err;
 }
 
-/* Which of its holes had bytes nobody knows; none may be read as zeros. */
+/* Its record and its extents are not of one time (or there was no record): which of its holes had bytes nobody knows, and
+ * none may be read as zeros. */
 int mend_gaps(struct check *c, struct node *n)
 {
 	struct gaps g = { c, n->ino, 0 };
 	int err;
 
-	if (!c->mend || !c->mend->rescued || n->alloc_left <= 0 || !S_ISREG(n->mode))
+	if (!c->mend || !c->mend->rescued || !S_ISREG(n->mode))
 		return 0;
 	err = mend_flush(c);
 	if (err >= 0)

@@ -97,6 +97,16 @@ static inline unsigned warnings(void)
 	return n;
 }
 
+static inline unsigned infos(void)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&fx.lock);
+	n = fx.infos;
+	pthread_mutex_unlock(&fx.lock);
+	return n;
+}
+
 /* ---- contents ---- */
 
 static inline uint64_t word_at(unsigned object, uint64_t word)

@@ -123,7 +123,7 @@ await_reads
 stop_reader
 "$PROGRAM" umount "$MNT" 2>"$WORK/said" && fail "umount says that all is stored"
 grep -q 'another mount has taken' "$WORK/said" || fail "umount does not say why: $(cat "$WORK/said")"
-gone "$pid" || fail "the old daemon is still there"
+await_gone "$pid" || fail "the old daemon is still there"
 ! mountpoint -q "$MNT" || fail "still mounted"
 touch "$WORK/finished"
 wait $taker || fail "the new mount: $(cat "$WORK/taker")"

@@ -26,7 +26,7 @@ findmnt -no OPTIONS "$MNT" | grep -q nosuid && fail "nosuid although not asked f
 echo data >"$MNT/file"
 pid=$(daemon_pid)
 check "umount" umount "$MNT"
-gone "$pid" || fail "umount returned while the daemon was still at work"
+await_gone "$pid" || fail "umount returned while the daemon was still at work"
 
 echo "$URL $MNT levels3fs $(store_opts),_netdev,nofail,user,x-systemd.requires=network-online.target,noauto 0 0" >"$fstab"
 check "mount from fstab" mount -T "$fstab" "$MNT"

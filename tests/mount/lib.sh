@@ -50,6 +50,15 @@ daemon_pid() { "$PROGRAM" status "$MNT" --json | python3 -c 'import json,sys; pr
 # A zombie is gone too (what takes in orphans may be slow to say so), once its last thread is.
 gone() { [ ! -d "/proc/$1" ] || awk '/^State:.*Z/ { z = 1 } /^Threads:/ { n = $2 } END { exit !(z && n <= 1) }' "/proc/$1/status" 2>/dev/null; }
 
+# Its control socket, for which umount waits, closes a moment before the process is seen to end.
+await_gone() {
+	for _ in $(seq 200); do
+		gone "$1" && return
+		sleep 0.05
+	done
+	false
+}
+
 # Loses the daemon as a power cut would lose the machine's memory, and cleans up the dead mount.
 kill_fs() {
 	local pid

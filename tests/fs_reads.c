@@ -141,7 +141,8 @@ START_TEST(reading_on_takes_few_gets_however_small_the_reads)
 	for (uint64_t n = 0; n < FILE_BYTES / PAGE_BYTES; n++)
 		read_page(f, n);
 	close_counted(f);
-	ck_assert_uint_le(gets, 40);
+	/* A window that the reader overtakes before its turn has come is fetched in two parts. */
+	ck_assert_uint_le(gets, 2 * 40);
 	ck_assert_uint_le(bytes_in, FILE_BYTES + FILE_BYTES / 100);
 }
 END_TEST

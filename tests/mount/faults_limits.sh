@@ -11,10 +11,9 @@ start_reader
 start_witness steady
 pid=$(daemon_pid)
 
-# As many descriptors as it has just now, and not one more: what needs one waits until there are some again, and what
-# the cache has can be read. The limit is the lowest number that may not be used.
-few=0
-while [ -e "/proc/$pid/fd/$few" ]; do few=$((few + 1)); done
+# Hardly more descriptors than it has just now: what needs one waits until there are some again, and what the cache has
+# can be read. The limit is the lowest number that may not be used, and those in use stay usable.
+few=$(($(ls "/proc/$pid/fd" | sort -n | tail -1) + 1))
 prlimit --pid "$pid" --nofile="$few:$(ulimit -Hn)" || fail "prlimit"
 head -c 20M /dev/urandom >"$WORK/data"
 { cp "$WORK/data" "$MNT/data" && sync "$MNT/data"; } 2>"$WORK/copy" &

@@ -14,8 +14,9 @@ done
 inside() { nsenter -t $holder -n "$@"; }
 inside ip link set lo up || fail "no network of its own"
 
+# Allow_Set_Io_Flusher_Fail: newer servers else want a right that root may lack in a container.
 cat >"$WORK/ganesha.conf" <<CONF
-NFS_CORE_PARAM { Protocols = 3; NFS_Port = 2049; MNT_Port = 20048; Enable_UDP = false; Enable_NLM = false; Enable_RQUOTA = false; }
+NFS_CORE_PARAM { Protocols = 3; NFS_Port = 2049; MNT_Port = 20048; Enable_UDP = false; Enable_NLM = false; Enable_RQUOTA = false; Allow_Set_Io_Flusher_Fail = true; }
 EXPORT_DEFAULTS { Access_Type = RW; Squash = No_Root_Squash; SecType = sys; }
 EXPORT { Export_Id = 1; Path = $MNT; Pseudo = /fs; Filesystem_Id = 1.1; FSAL { Name = VFS; } }
 CONF

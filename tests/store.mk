@@ -23,9 +23,11 @@ tests_store_s3_tls_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS)
 tests_store_s3_tls_LDADD = $(STORE_LIBS) $(SSL_LIBS) $(CHECK_LIBS)
 
 # Where its keys come from
-check_PROGRAMS += tests/store_s3_keys
-tests_store_s3_keys_SOURCES = tests/store_s3_keys.c tests/store_s3_server.h tests/store_fixture.h
+check_PROGRAMS += tests/store_s3_keys tests/store_s3_renewal
+tests_store_s3_keys_SOURCES = tests/store_s3_keys.c tests/store_s3_keys.h tests/store_s3_server.h tests/store_fixture.h
 tests_store_s3_keys_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
+tests_store_s3_renewal_SOURCES = tests/store_s3_renewal.c tests/store_s3_keys.h tests/store_s3_server.h tests/store_fixture.h
+tests_store_s3_renewal_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
 check_PROGRAMS += tests/store_s3_extra
 tests_store_s3_extra_SOURCES = tests/store_s3_extra.c tests/store_s3_server.h tests/store_fixture.h
 tests_store_s3_extra_LDADD = $(STORE_LIBS) $(CHECK_LIBS)

@@ -694,6 +694,49 @@ START_TEST(out_of_descriptors_what_is_on_the_disk_is_read_from_there)
 }
 END_TEST
 
+static unsigned open_descriptors(void)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 64; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* The spare ones are filled up while others are lent. */
+START_TEST(descriptors_that_come_and_go_are_neither_lost_nor_kept)
+{
+	struct rlimit before, few = { .rlim_cur = 64 };
+	unsigned opened = open_descriptors();
+	pthread_t threads[8];
+	int taken[64], count = 0;
+
+	insert(1, 0, OBJECT_BYTES, true);
+	insert(2, 0, OBJECT_BYTES, true);
+	reopen_cache();
+	ck_assert_uint_eq(open_descriptors(), opened);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few.rlim_max = before.rlim_max;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	for (uintptr_t i = 0; i < ARRAY_LEN(threads); i++)
+		ck_assert_int_eq(
+			pthread_create(&threads[i], NULL, read_many_times, (void *)(i % 2 + 1)), 0);
+	for (int i = 0; i < 300; i++) {
+		while (count < 64 && (taken[count] = dup(0)) >= 0)
+			count++;
+		sched_yield();
+		while (count > 0)
+			(void)close(taken[--count]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		pthread_join(threads[i], NULL);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	reopen_cache(); /* what was on its way to the disk has arrived */
+	read_range(1, 0, OBJECT_BYTES);
+	ck_assert_uint_eq(open_descriptors(), opened);
+}
+END_TEST
+
 START_TEST(a_full_disk_is_no_error_for_readers)
 {
 	close_cache();
@@ -754,6 +797,7 @@ int main(void)
 	tcase_add_test(t, a_write_that_fails_is_told_once_and_the_disk_is_tried_again_later);
 	tcase_add_test(t, out_of_descriptors_nothing_on_the_disk_is_given_up);
 	tcase_add_test(t, out_of_descriptors_what_is_on_the_disk_is_read_from_there);
+	tcase_add_test(t, descriptors_that_come_and_go_are_neither_lost_nor_kept);
 	tcase_add_test(t, a_full_disk_is_no_error_for_readers);
 	suite_add_tcase(s, t);
 	return run_suite(s);

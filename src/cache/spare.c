@@ -13,10 +13,10 @@
 
 #define OPEN_FLAGS (O_RDONLY | O_NOFOLLOW | O_CLOEXEC)
 
-/* Locked, or not shared yet. */
+/* Locked, or not shared yet. Those that are lent come back. */
 static void fill(struct spare *s)
 {
-	while (s->marker >= 0 && s->count < SPARE_FDS) {
+	while (s->marker >= 0 && s->count + s->lent < SPARE_FDS) {
 		int fd = fcntl(s->marker, F_DUPFD_CLOEXEC, 0);
 
 		if (fd < 0)
@@ -80,17 +80,14 @@ void spare_close(struct spare *s, int fd, bool lent)
 {
 	if (fd < 0)
 		return;
-	if (!lent) {
-		(void)close(fd);
-		return;
-	}
 	pthread_mutex_lock(&s->lock);
-	s->lent--;
-	if (dup3(s->marker, fd, O_CLOEXEC) >= 0) /* the number stays ours */
+	s->lent -= lent;
+	if (lent && dup3(s->marker, fd, O_CLOEXEC) >= 0) /* the number stays ours */
 		s->fds[s->count++] = fd;
 	else
 		(void)close(fd);
 	fill(s);
-	pthread_cond_broadcast(&s->back);
+	if (lent)
+		pthread_cond_broadcast(&s->back);
 	pthread_mutex_unlock(&s->lock);
 }

@@ -58,6 +58,7 @@ static void say_cache(int fd, const struct cache_stats *c)
 	say_number(fd, "cache.bytes_fetched", c->bytes_fetched);
 	say_number(fd, "cache.bytes_memory", c->bytes_mem);
 	say_number(fd, "cache.bytes_disk", c->bytes_disk);
+	say_number(fd, "cache.limit_disk", c->limit_disk);
 	say_number(fd, "cache.evicted_objects", c->evicted_objects);
 	say_number(fd, "cache.corrupt", c->corrupt);
 }

@@ -6,4 +6,3 @@ levels3fs_SOURCES = fuse/main.c fuse/mount.h fuse/mount.c fuse/options.h fuse/op
 	fuse/ops_file.c fuse/ops_dir.c fuse/ops_flags.c fuse/wait.c fuse/wire.h fuse/wire.c
 nodist_EXTRA_levels3fs_SOURCES = dummy.cc
 levels3fs_LDADD = $(CLI_LIBS) $(FUSE_LIBS)
-dist_man_MANS += man/levels3fs.1 man/mount.levels3fs.8 man/levels3fs.conf.5

@@ -49,20 +49,31 @@ enum own {
 	OWN_FSNAME
 };
 
+/* clang-format off: a table is read by its lines. As in src/fs/option_table.c; after a change `make update-docs` */
+#define INFO(...) { __VA_ARGS__, NULL }
 static const struct fs_option_info own_infos[] = {
-	[OWN_WRITEBACK] = { "writeback", NULL, "off",
-			    "let the kernel gather small writes (order of writes before a crash is "
-			    "then its own)" },
-	[OWN_NONEMPTY] = { "nonempty", NULL, "off", "mount over a folder that is not empty" },
-	[OWN_REMOUNT] = { "remount", NULL, "off",
-			  "change ro, nosuid, nodev, noexec, noatime of a mount" },
-	[OWN_ALLOW_OTHER] = { "allow_other", NULL, "on for root", "other users may use the mount" },
-	[OWN_NO_ALLOW_OTHER] = { "no_allow_other", NULL, "on for others",
-				 "only who mounted it may use it" },
-	[OWN_ALLOW_ROOT] = { "allow_root", NULL, "off", "who mounted it and root may use it" },
-	[OWN_FSNAME] = { "fsname", "NAME", "the URL", "what df and mount show as the source" },
-	{ NULL, NULL, NULL, NULL },
+[OWN_WRITEBACK] = INFO("writeback", NULL, "off",
+    "let the kernel gather small writes (order of writes before a crash is then its own)",
+    "Faster for programs that write a few bytes at a time. "
+    "The kernel chooses the order in which a file's bytes arrive, so that after a crash a file may hold later writes "
+    "without earlier ones, unless fsync(2) was between them. "
+    "Without it each file holds a prefix of its writes."),
+[OWN_NONEMPTY] = INFO("nonempty", NULL, "off", "mount over a folder that is not empty",
+    "What is in it is hidden meanwhile."),
+[OWN_REMOUNT] = INFO("remount", NULL, "off", "change ro, nosuid, nodev, noexec, noatime of a mount",
+    "Root only. "
+    "Other options are accepted, and used at the next mount. "
+    "What was mounted `ro` cannot become `rw`."),
+[OWN_ALLOW_OTHER] = INFO("allow_other", NULL, "on for root", "other users may use the mount",
+    "As far as the permissions in it let them. "
+    "For users other than root it needs `user_allow_other` in /etc/fuse.conf."),
+[OWN_NO_ALLOW_OTHER] = INFO("no_allow_other", NULL, "on for others", "only who mounted it may use it",
+    "Not even root may."),
+[OWN_ALLOW_ROOT] = INFO("allow_root", NULL, "off", "who mounted it and root may use it", NULL),
+[OWN_FSNAME] = INFO("fsname", "NAME", "the URL", "what df and mount show as the source", NULL),
+INFO(NULL, NULL, NULL, NULL, NULL),
 };
+/* clang-format on */
 
 static const char *const security_labels[] = { "context", "fscontext", "defcontext",
 					       "rootcontext" };

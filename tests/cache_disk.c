@@ -4,11 +4,13 @@
  * files, readers get the right bytes.
  */
 #include "tests/cache_fixture.h"
+#include "cache/internal.h"
 
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 
 #define OBJECT_BYTES (600 * KIB)
@@ -217,6 +219,49 @@ START_TEST(the_order_of_use_outlives_a_restart)
 	ck_assert(!has(11, 0, 1000));
 	ck_assert(has(12, 0, 1000));
 	ck_assert_uint_eq(gets(), 0);
+}
+END_TEST
+
+START_TEST(a_part_of_the_disk_is_taken_where_no_size_is_said)
+{
+	struct statvfs v;
+
+	close_cache();
+	fx.config.disk_bytes = 0;
+	fx.config.disk_percent = 10;
+	open_cache();
+	ck_assert_int_eq(statvfs(fx.dir, &v), 0);
+	ck_assert_uint_eq(stats().limit_disk,
+			  max_u64((uint64_t)v.f_blocks * v.f_frsize / 10, 16 * MIB));
+	insert(1, 0, 1000, true);
+	ck_assert_uint_gt(du(), 0);
+}
+END_TEST
+
+START_TEST(a_twentieth_of_the_disk_is_left_to_others_by_itself)
+{
+	static const struct {
+		uint64_t disk, limit, min_free;
+	} cases[] = {
+		{ 0, 16 * MIB, GIB },
+		{ 8 * MIB, 16 * MIB, GIB },
+		{ 10 * GIB, GIB, GIB },
+		{ 100 * GIB, 10 * GIB, 5 * GIB },
+		{ 20000 * GIB, 2000 * GIB, 50 * GIB },
+	};
+	struct cache_config config = { .disk_percent = 10 };
+	uint64_t limit, min_free;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		disk_limits(&config, cases[i].disk, &limit, &min_free);
+		ck_assert_uint_eq(limit, cases[i].limit);
+		ck_assert_uint_eq(min_free, cases[i].min_free);
+	}
+	config.disk_bytes = MIB;
+	config.min_free_bytes = 1;
+	disk_limits(&config, 10 * GIB, &limit, &min_free);
+	ck_assert_uint_eq(limit, MIB);
+	ck_assert_uint_eq(min_free, 1);
 }
 END_TEST
 
@@ -778,6 +823,8 @@ int main(void)
 	tcase_add_test(t, the_disk_never_exceeds_its_cap);
 	tcase_add_test(t, the_least_recently_used_objects_go_first);
 	tcase_add_test(t, the_order_of_use_outlives_a_restart);
+	tcase_add_test(t, a_part_of_the_disk_is_taken_where_no_size_is_said);
+	tcase_add_test(t, a_twentieth_of_the_disk_is_left_to_others_by_itself);
 	tcase_add_test(t, as_much_of_the_disk_as_asked_is_left_to_others);
 	tcase_add_test(t, thousands_of_objects_open_without_reading_their_indexes);
 	tcase_add_test(t, any_byte_changed_in_any_file_costs_a_fetch_and_never_wrong_bytes);

@@ -39,6 +39,9 @@ START_TEST(sizes_and_times_are_understood_as_people_write_them)
 {
 	ck_assert_int_eq(fs_config_set(&config, "cache_size", "1.5G"), 0);
 	ck_assert_uint_eq(config.cache_size_bytes, 1536 * MIB);
+	ck_assert_int_eq(fs_config_set(&config, "cache_size", "25%"), 0);
+	ck_assert_uint_eq(config.cache_size_percent, 25);
+	ck_assert_uint_eq(config.cache_size_bytes, 0);
 	ck_assert_int_eq(fs_config_set(&config, "mem_limit", "128MiB"), 0);
 	ck_assert_uint_eq(config.mem_limit_bytes, 128 * MIB);
 	ck_assert_int_eq(fs_config_set(&config, "commit", "0.5"), 0);
@@ -58,7 +61,11 @@ START_TEST(a_value_out_of_range_is_named_with_the_range_and_changes_nothing)
 {
 	assert_refused("commit", "0", "from 100ms to 1h");
 	assert_refused("commit", "2h", "from 100ms to 1h");
-	assert_refused("cache_size", "1M", "from 16.0 MiB");
+	assert_refused("cache_size", "1M", "from 16M to 1P, or 1% to 90%");
+	assert_refused("cache_size", "0%", "1% to 90%");
+	assert_refused("cache_size", "91%", "1% to 90%");
+	assert_refused("cache_size", "%", "1% to 90%");
+	assert_refused("mem_limit", "5%", "a size from 64M to 1T");
 	assert_refused("retry", "0", "from 1 to 1000");
 	assert_refused("connections", "99999999999999999999", "from 1 to 1024");
 	assert_refused("lease", "500ms", "from 1 to 1h");

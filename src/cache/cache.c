@@ -459,6 +459,7 @@ void cache_stats(struct cache *c, struct cache_stats *ret)
 		.bytes_fetched = value(&c->stats.bytes_fetched),
 		.bytes_mem = memory_bytes(c->memory),
 		.bytes_disk = disk_bytes(c->disk),
+		.limit_disk = disk_limit(c->disk),
 		.corrupt = value(&c->stats.corrupt),
 		.evicted_objects = value(&c->stats.evicted_objects),
 		.bypassed = value(&c->stats.bypassed),

@@ -24,8 +24,9 @@ struct cache_config {
 	struct store *store; /* where misses are fetched; the cache takes a reference */
 	const char *dir; /* NULL: memory only. Made 0700 if missing; must be ours and not a link */
 	struct uuid fs;	 /* names the subfolder, so that filesystems can share a dir */
-	uint64_t disk_bytes;	 /* cap of the disk tier for this filesystem */
-	uint64_t min_free_bytes; /* leave this much of the disk free (default 1 GiB) */
+	uint64_t disk_bytes;	 /* cap of the disk tier for this filesystem; 0: */
+	unsigned disk_percent;	 /* such a part of the disk that dir is on */
+	uint64_t min_free_bytes; /* leave this much of the disk free (0: a twentieth, from 1 to 50 GiB) */
 	uint64_t mem_bytes;	 /* cap of the memory tier */
 	unsigned max_inflight;	 /* fetches at once (default 24) */
 	struct clock *clock;	 /* NULL: the system's */
@@ -36,6 +37,7 @@ struct cache_config {
 struct cache_stats {
 	uint64_t hits_mem, hits_disk, misses; /* pieces */
 	uint64_t bytes_fetched, bytes_mem, bytes_disk;
+	uint64_t limit_disk; /* what bytes_disk stays below; 0: no disk tier */
 	uint64_t corrupt, evicted_objects, bypassed;
 };
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -17,6 +18,9 @@
 #define TOUCH_MS 60000
 #define PAGE_BYTES 4096
 #define PIECES_MAX 65536 /* of one object */
+#define LIMIT_LEAST (16 * MIB) /* of what is taken of a small disk */
+#define MIN_FREE_LEAST GIB
+#define MIN_FREE_MOST (50 * GIB)
 
 /* ---- opening ---- */
 
@@ -84,8 +88,6 @@ static int disk_new(const struct cache_config *config, struct cache_stats *stats
 			    .pool = pool,
 			    .dir = strdup(config->dir),
 			    .fs = config->fs,
-			    .limit_bytes = config->disk_bytes,
-			    .min_free_bytes = config->min_free_bytes ? config->min_free_bytes : GIB,
 			    .folder = { -1, -1 } };
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_cond_init(&d->changed, NULL);
@@ -95,6 +97,27 @@ static int disk_new(const struct cache_config *config, struct cache_stats *stats
 		return -ENOMEM;
 	}
 	*ret = d;
+	return 0;
+}
+
+void disk_limits(const struct cache_config *config, uint64_t total_bytes, uint64_t *ret_limit,
+		 uint64_t *ret_min_free)
+{
+	uint64_t percent = config->disk_percent;
+	uint64_t part = total_bytes / 100 * percent + total_bytes % 100 * percent / 100;
+	uint64_t spared = max_u64(MIN_FREE_LEAST, min_u64(MIN_FREE_MOST, total_bytes / 20));
+
+	*ret_limit = config->disk_bytes ? config->disk_bytes : max_u64(LIMIT_LEAST, part);
+	*ret_min_free = config->min_free_bytes ? config->min_free_bytes : spared;
+}
+
+static int settle_limits(struct disk *d, const struct cache_config *config)
+{
+	struct statvfs v;
+
+	if (fstatvfs(d->folder.fd, &v) < 0)
+		return -errno;
+	disk_limits(config, (uint64_t)v.f_blocks * v.f_frsize, &d->limit_bytes, &d->min_free_bytes);
 	return 0;
 }
 
@@ -128,6 +151,8 @@ int disk_open(const struct cache_config *config, struct cache_stats *stats, stru
 		return 0;
 	}
 	if (err >= 0)
+		err = settle_limits(d, config);
+	if (err >= 0)
 		err = scan(d);
 	if (err < 0) {
 		disk_close(d);
@@ -154,6 +179,11 @@ void disk_close(struct disk *d)
 	pthread_cond_destroy(&d->changed);
 	free(d->dir);
 	free(d);
+}
+
+uint64_t disk_limit(const struct disk *d)
+{
+	return d ? d->limit_bytes : 0;
 }
 
 uint64_t disk_bytes(struct disk *d)

@@ -106,6 +106,10 @@ void disk_write(struct disk *d, const char *key, uint64_t offset, const uint8_t 
 		uint64_t len);
 void disk_forget(struct disk *d, const char *key);
 uint64_t disk_bytes(struct disk *d);
+uint64_t disk_limit(const struct disk *d); /* never changes; NULL is fine */
+/* What is taken of a disk of this size at most, and what is left free of it. */
+void disk_limits(const struct cache_config *config, uint64_t total_bytes, uint64_t *ret_limit,
+		 uint64_t *ret_min_free);
 
 /* ---- index.c: pieces of a data file */
 

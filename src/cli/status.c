@@ -167,7 +167,7 @@ static void print_commits(const struct cli_answer *a)
 static void print_cache(const struct cli_answer *a)
 {
 	const char *rate = cli_answer_text(a, "estimates.cache_hit_rate");
-	char mem[SIZE_STR_LEN], disk[SIZE_STR_LEN];
+	char mem[SIZE_STR_LEN], disk[SIZE_STR_LEN], limit[SIZE_STR_LEN];
 
 	(void)printf("  %-14s ", "cache");
 	if (*rate && strcmp(rate, "null") != 0)
@@ -175,9 +175,10 @@ static void print_cache(const struct cli_answer *a)
 			     100 * strtod(rate, NULL), cli_answer_text(a, "cache.hits_memory"),
 			     cli_answer_text(a, "cache.hits_disk"),
 			     cli_answer_text(a, "cache.misses"));
-	(void)printf("%s in memory, %s on disk\n",
+	(void)printf("%s in memory, %s on disk of %s at most\n",
 		     format_size(cli_answer_number(a, "cache.bytes_memory"), mem),
-		     format_size(cli_answer_number(a, "cache.bytes_disk"), disk));
+		     format_size(cli_answer_number(a, "cache.bytes_disk"), disk),
+		     format_size(cli_answer_number(a, "cache.limit_disk"), limit));
 }
 
 static void print_price(const struct cli_answer *a)

@@ -236,8 +236,11 @@ static const char *cache_dir(const struct fs *fs)
 
 uint64_t fs_cache_bytes(const struct fs *fs)
 {
-	if (cache_dir(fs))
-		return or_default(fs->config.cache_size_bytes, 10 * GIB);
+	struct cache_stats stats;
+
+	cache_stats(fs->cache, &stats);
+	if (stats.limit_disk)
+		return stats.limit_disk;
 	return plan_memory(or_default(fs->config.mem_limit_bytes, 512 * MIB)).cache;
 }
 
@@ -247,7 +250,8 @@ static int open_cache(struct fs *fs)
 		.store = fs->store,
 		.dir = cache_dir(fs),
 		.fs = fs->super.uuid,
-		.disk_bytes = or_default(fs->config.cache_size_bytes, 10 * GIB),
+		.disk_bytes = fs->config.cache_size_bytes,
+		.disk_percent = (unsigned)or_default(fs->config.cache_size_percent, FS_CACHE_PERCENT),
 		.mem_bytes = plan_memory(or_default(fs->config.mem_limit_bytes, 512 * MIB)).cache,
 		.notifier = fs->notifier,
 	};

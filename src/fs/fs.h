@@ -45,12 +45,15 @@ struct fs_file; /* one open of one inode; holds the inode alive */
 
 /* ---- options ---- */
 
+#define FS_CACHE_PERCENT 10
+
 struct fs_config {
 	struct store_config store; /* strings point into `owned` */
 	unsigned retry;		   /* attempts of a read before EIO; default 10 */
 	uint64_t retry_delay_ms;   /* base of the backoff: 100 ms */
 	char *cache_dir;	   /* NULL: default folder of the user; "none": no disk cache */
-	uint64_t cache_size_bytes; /* 10 GiB */
+	uint64_t cache_size_bytes; /* 0: a part of the disk, */
+	unsigned cache_size_percent; /* 10 */
 	uint64_t mem_limit_bytes;  /* 512 MiB */
 	uint64_t commit_ms;	   /* 5 s */
 	uint64_t lease_ms;	   /* 30 s */
@@ -103,8 +106,10 @@ struct fs_option_info {
 	const char *argument; /* NULL: a flag */
 	const char *fallback; /* the default as people write it */
 	const char *help;
+	const char *more;  /* when to change it, for the manual: sentences, with `words` to be taken literally; NULL */
+	const char *range; /* "1 to 1000"; NULL: not a number */
 };
-/* The one list from which --help and the man page come. Ends with a NULL name. */
+/* The one list from which --help, completion and the manual pages come. Ends with a NULL name. */
 const struct fs_option_info *fs_options(void);
 
 /* ---- configuration files: levels3fs.conf(5) ---- */

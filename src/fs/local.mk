@@ -1,7 +1,7 @@
 noinst_LTLIBRARIES += libl3fs.la
 libl3fs_la_SOURCES = \
 	src/fs/fs.h src/fs/internal.h src/fs/bytes.h src/fs/names.h \
-	src/fs/fs.c src/fs/options.c src/fs/conf.c \
+	src/fs/fs.c src/fs/option.h src/fs/option_table.c src/fs/options.c src/fs/conf.c \
 	src/fs/keys.c src/fs/icache.c src/fs/txn.c \
 	src/fs/attr.c src/fs/lazy.c src/fs/limit.c src/fs/acl.c src/fs/entry.c src/fs/dir.c src/fs/make.c src/fs/remove.c \
 	src/fs/rename.c src/fs/xattr.c src/fs/flags.c \

@@ -1,332 +1,88 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The options of a filesystem: one table from which parsing, --help and the man pages' check come.
- * Adding an option is adding a line here, and one to the man page (tests/cli_options.c insists).
+ * Options as people write them: what option_table.c says becomes struct fs_config, or an error that
+ * says what would be right.
  */
-#include "fs/fs.h"
+#include "fs/option.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
 
-#define MS_PER_S 1000
-#define MS_PER_MIN (60 * MS_PER_S)
-#define MS_PER_HOUR (60 * MS_PER_MIN)
-#define MS_PER_DAY (24 * MS_PER_HOUR)
+/* ---- the list for others ---- */
 
-enum kind { KIND_TEXT, KIND_PATH, KIND_DIR, KIND_SIZE, KIND_DURATION, KIND_COUNT, KIND_FLAG };
+#define RANGE_LEN 64
+#define PERCENT_MAX 90
 
-struct effect { /* of a flag */
-	size_t field;
-	bool value;
-};
+static const char *format_duration(uint64_t ms, char out[SIZE_STR_LEN])
+{
+	if (ms % MS_PER_DAY == 0 && ms)
+		(void)snprintf(out, SIZE_STR_LEN, "%llud", (unsigned long long)(ms / MS_PER_DAY));
+	else if (ms % MS_PER_HOUR == 0 && ms)
+		(void)snprintf(out, SIZE_STR_LEN, "%lluh", (unsigned long long)(ms / MS_PER_HOUR));
+	else if (ms % MS_PER_MIN == 0 && ms)
+		(void)snprintf(out, SIZE_STR_LEN, "%llum", (unsigned long long)(ms / MS_PER_MIN));
+	else if (ms % MS_PER_S == 0)
+		(void)snprintf(out, SIZE_STR_LEN, "%llu", (unsigned long long)(ms / MS_PER_S));
+	else
+		(void)snprintf(out, SIZE_STR_LEN, "%llums", (unsigned long long)ms);
+	return out;
+}
 
-struct option {
-	struct fs_option_info info;
-	enum kind kind;
-	size_t field;		  /* in struct fs_config; not for flags */
-	uint64_t min, max;	  /* of numbers: bytes, ms */
-	struct effect effects[2]; /* flags; field 0 means none (the first field is no bool) */
-};
+/* As parse_size reads it: "16M". */
+static const char *format_bytes(uint64_t bytes, char out[SIZE_STR_LEN])
+{
+	static const char units[] = "KMGTP";
+	char unit[2] = "";
 
-#define FIELD(name) offsetof(struct fs_config, name)
+	for (const char *u = units; *u && bytes && bytes % KIB == 0; u++) {
+		bytes /= KIB;
+		unit[0] = *u;
+	}
+	(void)snprintf(out, SIZE_STR_LEN, "%llu%s", (unsigned long long)bytes, unit);
+	return out;
+}
 
-/* clang-format off: a table is read by columns */
-static const struct option options[] = {
-	{ { "cache_dir", "DIR", "/var/cache/levels3fs (root) or ~/.cache/levels3fs",
-	    "disk cache, may be deleted at any time; \"none\": memory only" },
-	  KIND_DIR,
-	  FIELD(cache_dir),
-	  0,
-	  0,
-	  { { 0 } } },
-	{ { "cache_size", "SIZE", "10G", "most that the disk cache may take" },
-	  KIND_SIZE,
-	  FIELD(cache_size_bytes),
-	  16 * MIB,
-	  1024 * 1024 * GIB,
-	  { { 0 } } },
-	{ { "mem_limit", "SIZE", "512M",
-	    "memory for unsent data and caches; writers wait beyond it" },
-	  KIND_SIZE,
-	  FIELD(mem_limit_bytes),
-	  64 * MIB,
-	  1024 * GIB,
-	  { { 0 } } },
-	{ { "commit", "SECONDS", "5",
-	    "everything written is durable after this long even without fsync" },
-	  KIND_DURATION,
-	  FIELD(commit_ms),
-	  100,
-	  MS_PER_HOUR,
-	  { { 0 } } },
-	{ { "lease", "SECONDS", "30", "how long a host that died keeps others from mounting" },
-	  KIND_DURATION,
-	  FIELD(lease_ms),
-	  MS_PER_S,
-	  MS_PER_HOUR,
-	  { { 0 } } },
-	{ { "renew", "SECONDS", "10", "how often the lease is renewed; less than half of it" },
-	  KIND_DURATION,
-	  FIELD(renew_ms),
-	  100,
-	  MS_PER_HOUR,
-	  { { 0 } } },
-	{ { "lease_wait", "SECONDS", "0",
-	    "how long to wait for somebody else's lease; 0: refuse at once" },
-	  KIND_DURATION,
-	  FIELD(lease_wait_ms),
-	  0,
-	  MS_PER_DAY,
-	  { { 0 } } },
-	{ { "retry", "COUNT", "10",
-	    "attempts of a read before it fails; writes are tried until they succeed" },
-	  KIND_COUNT,
-	  FIELD(retry),
-	  1,
-	  1000,
-	  { { 0 } } },
-	{ { "retry_delay", "SECONDS", "100ms",
-	    "first pause between attempts; doubles each time, with jitter" },
-	  KIND_DURATION,
-	  FIELD(retry_delay_ms),
-	  1,
-	  MS_PER_MIN,
-	  { { 0 } } },
-	{ { "timeout", "SECONDS", "30",
-	    "a request on which no byte moves for this long is given up" },
-	  KIND_DURATION,
-	  FIELD(store.timeout_ms),
-	  MS_PER_S,
-	  MS_PER_HOUR,
-	  { { 0 } } },
-	{ { "connect_timeout", "SECONDS", "10", "time to reach the server" },
-	  KIND_DURATION,
-	  FIELD(store.connect_timeout_ms),
-	  100,
-	  10 * MS_PER_MIN,
-	  { { 0 } } },
-	{ { "connections", "COUNT", "32", "requests to the server at once, at most" },
-	  KIND_COUNT,
-	  FIELD(store.connections),
-	  1,
-	  1024,
-	  { { 0 } } },
-	{ { "endpoint", "URL", "AWS for the region", "the S3 server: https://HOST[:PORT]" },
-	  KIND_TEXT,
-	  FIELD(store.endpoint),
-	  0,
-	  0,
-	  { { 0 } } },
-	{ { "region", "NAME", "the profile's, AWS_REGION, us-east-1", "the bucket's region" },
-	  KIND_TEXT,
-	  FIELD(store.region),
-	  0,
-	  0,
-	  { { 0 } } },
-	{ { "profile", "NAME", "AWS_PROFILE, default",
-	    "whose keys, in ~/.aws/credentials and ~/.aws/config" },
-	  KIND_TEXT,
-	  FIELD(store.profile),
-	  0,
-	  0,
-	  { { 0 } } },
-	{ { "passwd_file", "FILE", "none",
-	    "keys for servers other than AWS: [BUCKET:]ACCESS_KEY:SECRET_KEY, mode 0600" },
-	  KIND_PATH,
-	  FIELD(store.passwd_file),
-	  0,
-	  0,
-	  { { 0 } } },
-	{ { "anonymous", NULL, "off", "no keys: a public bucket, read-only (implies ro)" },
-	  KIND_FLAG,
-	  0,
-	  0,
-	  0,
-	  { { FIELD(store.anonymous), true }, { FIELD(read_only), true } } },
-	{ { "path_style", NULL, "off", "https://HOST/BUCKET instead of https://BUCKET.HOST" },
-	  KIND_FLAG,
-	  0,
-	  0,
-	  0,
-	  { { FIELD(store.path_style), true } } },
-	{ { "dualstack", NULL, "off", "AWS' endpoints that know IPv6" },
-	  KIND_FLAG,
-	  0,
-	  0,
-	  0,
-	  { { FIELD(store.dualstack), true } } },
-	{ { "fips", NULL, "off", "AWS' endpoints with FIPS cryptography" },
-	  KIND_FLAG,
-	  0,
-	  0,
-	  0,
-	  { { FIELD(store.fips), true } } },
-	{ { "sse", "KIND", "the bucket's",
-	    "the server encrypts what is written: AES256, aws:kms, aws:kms:dsse" },
-	  KIND_TEXT,
-	  FIELD(store.sse),
-	  0,
-	  0,
-	  { { 0 } } },
-	{ { "sse_kms_key", "ID", "the account's",
-	    "the key of sse=aws:kms" },
-	  KIND_TEXT,
-	  FIELD(store.sse_kms_key),
-	  0,
-	  0,
-	  { { 0 } } },
-	{ { "sse_c_key_file", "FILE", "none",
-	    "the server encrypts with this key of 32 bytes (SSE-C), mode 0600" },
-	  KIND_PATH,
-	  FIELD(store.sse_c_key_file),
-	  0,
-	  0,
-	  { { 0 } } },
-	{ { "storage_class", "NAME", "STANDARD",
-	    "of the objects written: STANDARD_IA, GLACIER_IR, ..." },
-	  KIND_TEXT,
-	  FIELD(store.storage_class),
-	  0,
-	  0,
-	  { { 0 } } },
-	{ { "acl", "NAME", "the bucket's",
-	    "of the objects written: private, bucket-owner-full-control, ..." },
-	  KIND_TEXT,
-	  FIELD(store.acl),
-	  0,
-	  0,
-	  { { 0 } } },
-	{ { "tags", "LIST", "none",
-	    "of the objects written: NAME=VALUE&NAME=VALUE" },
-	  KIND_TEXT,
-	  FIELD(store.tags),
-	  0,
-	  0,
-	  { { 0 } } },
-	{ { "requester_pays", NULL, "off", "pay for requests to somebody else's bucket" },
-	  KIND_FLAG,
-	  0,
-	  0,
-	  0,
-	  { { FIELD(store.requester_pays), true } } },
-	{ { "ca_file", "FILE", "the system's", "certificates (PEM) that vouch for the server" },
-	  KIND_PATH,
-	  FIELD(store.ca_file),
-	  0,
-	  0,
-	  { { 0 } } },
-	{ { "no_verify_tls", NULL, "off", "do not check the server's certificate: for tests only" },
-	  KIND_FLAG,
-	  0,
-	  0,
-	  0,
-	  { { FIELD(store.no_verify), true } } },
-	{ { "grace", "SECONDS", "10m", "how long objects no longer needed stay in the store" },
-	  KIND_DURATION,
-	  FIELD(grace_ms),
-	  MS_PER_S,
-	  30 * (uint64_t)MS_PER_DAY,
-	  { { 0 } } },
-	{ { "segment_size", "SIZE", "16M", "size of the objects that file data is packed into" },
-	  KIND_SIZE,
-	  FIELD(segment_bytes),
-	  256 * KIB,
-	  256 * MIB,
-	  { { 0 } } },
-	{ { "compress", NULL, "on", "compress file data with LZ4 where that helps" },
-	  KIND_FLAG,
-	  0,
-	  0,
-	  0,
-	  { { FIELD(compress), true } } },
-	{ { "no_compress", NULL, "off", "store file data as it is" },
-	  KIND_FLAG,
-	  0,
-	  0,
-	  0,
-	  { { FIELD(compress), false } } },
-	{ { "ro", NULL, "off", "read-only: nothing is written to the store, no lease is taken" },
-	  KIND_FLAG,
-	  0,
-	  0,
-	  0,
-	  { { FIELD(read_only), true } } },
-	{ { "rw", NULL, "on", "read and write" },
-	  KIND_FLAG,
-	  0,
-	  0,
-	  0,
-	  { { FIELD(read_only), false } } },
-	{ { "create", NULL, "off", "make the filesystem if the prefix is empty" },
-	  KIND_FLAG,
-	  0,
-	  0,
-	  0,
-	  { { FIELD(create), true }, { FIELD(store.create), true } } },
-	{ { "lease_only", NULL, "off",
-	    "accept a store without conditional writes: only time guards against a second writer" },
-	  KIND_FLAG,
-	  0,
-	  0,
-	  0,
-	  { { FIELD(lease_only), true } } },
-	{ { "relatime", NULL, "on", "access times at most once a day, or after a change" },
-	  KIND_FLAG,
-	  0,
-	  0,
-	  0,
-	  { { FIELD(atime), true }, { FIELD(strictatime), false } } },
-	{ { "noatime", NULL, "off", "no access times" },
-	  KIND_FLAG,
-	  0,
-	  0,
-	  0,
-	  { { FIELD(atime), false }, { FIELD(strictatime), false } } },
-	{ { "nodiratime", NULL, "off", "no access times of folders" },
-	  KIND_FLAG,
-	  0,
-	  0,
-	  0,
-	  { { FIELD(nodiratime), true } } },
-	{ { "diratime", NULL, "on", "access times of folders as of files" },
-	  KIND_FLAG,
-	  0,
-	  0,
-	  0,
-	  { { FIELD(nodiratime), false } } },
-	{ { "size_limit", "SIZE", "0",
-	    "no space left beyond so much data, which df shows as the size; 0: none" },
-	  KIND_SIZE,
-	  FIELD(size_limit_bytes),
-	  0,
-	  INT64_MAX,
-	  { { 0 } } },
-	{ { "inode_limit", "COUNT", "0",
-	    "no space left beyond so many files and folders; 0: none" },
-	  KIND_COUNT,
-	  FIELD(inode_limit),
-	  0,
-	  UINT32_MAX,
-	  { { 0 } } },
-	{ { "strictatime", NULL, "off", "an access time for every read" },
-	  KIND_FLAG,
-	  0,
-	  0,
-	  0,
-	  { { FIELD(atime), true }, { FIELD(strictatime), true } } },
-};
-/* clang-format on */
+static const char *format_number(const struct fs_option *o, uint64_t v, char out[SIZE_STR_LEN])
+{
+	if (o->kind == KIND_DURATION)
+		return format_duration(v, out);
+	if (o->kind == KIND_SIZE || o->kind == KIND_SHARE)
+		return format_bytes(v, out);
+	(void)snprintf(out, SIZE_STR_LEN, "%llu", (unsigned long long)v);
+	return out;
+}
 
-/* What fs_options gives out: the same lines, and the end. */
-static struct fs_option_info infos[ARRAY_LEN(options) + 1];
+/* Nothing for what is no number. */
+static void format_range(const struct fs_option *o, const char *before, char out[RANGE_LEN])
+{
+	char low[SIZE_STR_LEN], high[SIZE_STR_LEN];
+
+	if (o->max == 0)
+		return;
+	(void)snprintf(out, RANGE_LEN, "%s%s to %s", before, format_number(o, o->min, low),
+		       format_number(o, o->max, high));
+	if (o->kind == KIND_SHARE)
+		(void)snprintf(out + strlen(out), RANGE_LEN - strlen(out),
+			       ", or 1%% to %d%% of the disk", PERCENT_MAX);
+}
+
+static struct fs_option_info infos[FS_OPTIONS_MAX];
+static char ranges[FS_OPTIONS_MAX][RANGE_LEN];
 static pthread_once_t infos_once = PTHREAD_ONCE_INIT;
 
 static void fill_infos(void)
 {
-	for (size_t i = 0; i < ARRAY_LEN(options); i++)
-		infos[i] = options[i].info;
+	const struct fs_option *o = fs_option_table;
+
+	for (size_t i = 0; o->info.name; i++, o++) {
+		assert(i + 1 < FS_OPTIONS_MAX);
+		infos[i] = o->info;
+		format_range(o, "", ranges[i]);
+		infos[i].range = ranges[i][0] ? ranges[i] : NULL;
+	}
 }
 
 const struct fs_option_info *fs_options(void)
@@ -345,7 +101,7 @@ void fs_config_init(struct fs_config *c)
 			   .timeout_ms = 30 * MS_PER_S },
 		.retry = 10,
 		.retry_delay_ms = 100,
-		.cache_size_bytes = 10 * GIB,
+		.cache_size_percent = FS_CACHE_PERCENT,
 		.mem_limit_bytes = 512 * MIB,
 		.commit_ms = 5 * MS_PER_S,
 		.lease_ms = 30 * MS_PER_S,
@@ -366,49 +122,50 @@ void fs_config_release(struct fs_config *c)
 
 /* ---- one option ---- */
 
-static const struct option *find(const char *name)
+static const struct fs_option *find(const char *name)
 {
-	for (size_t i = 0; i < ARRAY_LEN(options); i++)
-		if (strcmp(options[i].info.name, name) == 0)
-			return &options[i];
+	for (const struct fs_option *o = fs_option_table; o->info.name; o++)
+		if (strcmp(o->info.name, name) == 0)
+			return o;
 	return NULL;
 }
 
 static int unknown(const char *name)
 {
-	const char *names[ARRAY_LEN(options)], *near;
+	const char *names[FS_OPTIONS_MAX], *near;
+	size_t n = 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(options); i++)
-		names[i] = options[i].info.name;
-	near = nearest_name(name, names, ARRAY_LEN(names));
+	for (const struct fs_option *o = fs_option_table; o->info.name; o++)
+		names[n++] = o->info.name;
+	near = nearest_name(name, names, n);
 	if (near)
 		return err_note(-ENOTSUP, "unknown option \"%s\"; did you mean \"%s\"?", name,
 				near);
 	return err_note(-ENOTSUP, "unknown option \"%s\" (levels3fs help mount lists them)", name);
 }
 
-static bool is_string(const struct option *o)
+static bool is_string(const struct fs_option *o)
 {
 	return o->kind == KIND_TEXT || o->kind == KIND_PATH || o->kind == KIND_DIR;
 }
 
-static bool is_path(const struct option *o, const char *value)
+static bool is_path(const struct fs_option *o, const char *value)
 {
 	return value[0] == '/' || (o->kind == KIND_DIR && strcmp(value, "none") == 0);
 }
 
 /* The slot in c->owned of a string option: its rank among them. */
-static size_t owned_slot(const struct option *o)
+static size_t owned_slot(const struct fs_option *o)
 {
 	size_t slot = 0;
 
-	for (const struct option *p = options; p < o; p++)
+	for (const struct fs_option *p = fs_option_table; p < o; p++)
 		if (is_string(p))
 			slot++;
 	return slot;
 }
 
-static int set_text(struct fs_config *c, const struct option *o, const char *value)
+static int set_text(struct fs_config *c, const struct fs_option *o, const char *value)
 {
 	size_t slot = owned_slot(o);
 	char *copy;
@@ -428,50 +185,27 @@ static int set_text(struct fs_config *c, const struct option *o, const char *val
 	return 0;
 }
 
-static const char *format_duration(uint64_t ms, char out[SIZE_STR_LEN])
+static int out_of_range(const struct fs_option *o, const char *value)
 {
-	if (ms % MS_PER_DAY == 0 && ms)
-		(void)snprintf(out, SIZE_STR_LEN, "%llud", (unsigned long long)(ms / MS_PER_DAY));
-	else if (ms % MS_PER_HOUR == 0 && ms)
-		(void)snprintf(out, SIZE_STR_LEN, "%lluh", (unsigned long long)(ms / MS_PER_HOUR));
-	else if (ms % MS_PER_MIN == 0 && ms)
-		(void)snprintf(out, SIZE_STR_LEN, "%llum", (unsigned long long)(ms / MS_PER_MIN));
-	else if (ms % MS_PER_S == 0)
-		(void)snprintf(out, SIZE_STR_LEN, "%llu", (unsigned long long)(ms / MS_PER_S));
-	else
-		(void)snprintf(out, SIZE_STR_LEN, "%llums", (unsigned long long)ms);
-	return out;
+	static const char *const what[] = {
+		[KIND_SIZE] = "a size%s, such as 64M or 1.5G",
+		[KIND_SHARE] = "a size%s, such as 5G or 20%%",
+		[KIND_DURATION] = "a time%s, such as 5 (seconds), 0.5, 250ms or 2m",
+		[KIND_COUNT] = "a number%s",
+	};
+	char range[RANGE_LEN] = "", text[160];
+
+	format_range(o, " from ", range);
+	(void)snprintf(text, sizeof(text), what[o->kind], range);
+	return err_note(-L3_BAD_OPTION, "option %s=%s: must be %s", o->info.name, value, text);
 }
 
-static int out_of_range(const struct option *o, const char *value)
-{
-	char low[SIZE_STR_LEN], high[SIZE_STR_LEN];
-
-	switch (o->kind) {
-	case KIND_SIZE:
-		return err_note(-L3_BAD_OPTION,
-				"option %s=%s: must be a size from %s to %s, such as 64M or 1.5G",
-				o->info.name, value, format_size(o->min, low),
-				format_size(o->max, high));
-	case KIND_DURATION:
-		return err_note(-L3_BAD_OPTION,
-				"option %s=%s: must be a time from %s to %s, such as 5 (seconds), "
-				"0.5, 250ms or 2m",
-				o->info.name, value, format_duration(o->min, low),
-				format_duration(o->max, high));
-	default:
-		return err_note(-L3_BAD_OPTION, "option %s=%s: must be a number from %llu to %llu",
-				o->info.name, value, (unsigned long long)o->min,
-				(unsigned long long)o->max);
-	}
-}
-
-static int set_number(struct fs_config *c, const struct option *o, const char *value)
+static int set_number(struct fs_config *c, const struct fs_option *o, const char *value)
 {
 	uint64_t v = 0;
-	int err = o->kind == KIND_SIZE	     ? parse_size(value, &v)
-		  : o->kind == KIND_DURATION ? parse_duration_ms(value, &v)
-					     : parse_u64(value, &v);
+	int err = o->kind == KIND_SIZE || o->kind == KIND_SHARE ? parse_size(value, &v)
+		  : o->kind == KIND_DURATION			? parse_duration_ms(value, &v)
+								: parse_u64(value, &v);
 
 	if (err < 0 || v < o->min || v > o->max)
 		return out_of_range(o, value);
@@ -482,7 +216,7 @@ static int set_number(struct fs_config *c, const struct option *o, const char *v
 	return 0;
 }
 
-static int set_flag(struct fs_config *c, const struct option *o)
+static int set_flag(struct fs_config *c, const struct fs_option *o)
 {
 	for (size_t i = 0; i < ARRAY_LEN(o->effects); i++)
 		if (o->effects[i].field)
@@ -490,9 +224,28 @@ static int set_flag(struct fs_config *c, const struct option *o)
 	return 0;
 }
 
+/* 1: it is a part of the disk; 0: it is not; else it is out of range. */
+static int set_percent(struct fs_config *c, const struct fs_option *o, const char *value)
+{
+	char digits[8] = "";
+	size_t len = strlen(value);
+	uint64_t v = 0;
+
+	if (o->kind != KIND_SHARE || len == 0 || value[len - 1] != '%')
+		return 0;
+	if (len <= sizeof(digits))
+		memcpy(digits, value, len - 1);
+	if (parse_u64(digits, &v) < 0 || v < 1 || v > PERCENT_MAX)
+		return out_of_range(o, value);
+	*(unsigned *)((char *)c + o->share_field) = (unsigned)v;
+	*(uint64_t *)((char *)c + o->field) = 0;
+	return 1;
+}
+
 int fs_config_set(struct fs_config *c, const char *name, const char *value)
 {
-	const struct option *o = find(name);
+	const struct fs_option *o = find(name);
+	int err;
 
 	if (!o)
 		return unknown(name);
@@ -505,6 +258,9 @@ int fs_config_set(struct fs_config *c, const char *name, const char *value)
 				o->info.argument);
 	if (is_string(o))
 		return set_text(c, o, value);
+	err = set_percent(c, o, value);
+	if (err != 0)
+		return err < 0 ? err : 0;
 	return set_number(c, o, value);
 }
 

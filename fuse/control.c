@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The daemon's side of the control socket (util/ctl.h has the protocol). */
-#include "daemon.h"
+#include "report.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "config.h"
 
 #define WATCHERS_MAX 32
 #define REQUEST_MS 20000
@@ -22,99 +20,13 @@ struct control {
 	size_t watcher_count;
 };
 
-/* ---- status ---- */
-
-static void say_number(int fd, const char *key, uint64_t value)
-{
-	(void)ctl_write(fd, "n %s %llu", key, (unsigned long long)value);
-}
-
-static void say_bool(int fd, const char *key, bool value)
-{
-	(void)ctl_write(fd, "b %s %s", key, value ? "true" : "false");
-}
-
-static void say_requests(int fd, const struct store_counts *c)
-{
-	char key[64];
-
-	for (size_t i = 0; i < STORE_OP_COUNT; i++) {
-		(void)snprintf(key, sizeof(key), "requests.%s", store_op_name((enum store_op)i));
-		say_number(fd, key, c->requests[i]);
-	}
-	say_number(fd, "requests.bytes_in", c->bytes_in);
-	say_number(fd, "requests.bytes_out", c->bytes_out);
-	for (size_t i = 0; i < STORE_OP_COUNT; i++) {
-		(void)snprintf(key, sizeof(key), "failed.%s", store_op_name((enum store_op)i));
-		say_number(fd, key, c->failed[i]);
-	}
-}
-
-static void say_cache(int fd, const struct cache_stats *c)
-{
-	say_number(fd, "cache.hits_memory", c->hits_mem);
-	say_number(fd, "cache.hits_disk", c->hits_disk);
-	say_number(fd, "cache.misses", c->misses);
-	say_number(fd, "cache.bytes_fetched", c->bytes_fetched);
-	say_number(fd, "cache.bytes_memory", c->bytes_mem);
-	say_number(fd, "cache.bytes_disk", c->bytes_disk);
-	say_number(fd, "cache.limit_disk", c->limit_disk);
-	say_number(fd, "cache.evicted_objects", c->evicted_objects);
-	say_number(fd, "cache.corrupt", c->corrupt);
-}
-
-static void say_operations(int fd, struct trace *t)
-{
-	uint64_t counts[TRACE_KIND_COUNT];
-	char key[64];
-
-	trace_counts(t, counts);
-	for (size_t i = 0; i < TRACE_KIND_COUNT; i++) {
-		(void)snprintf(key, sizeof(key), "operations.%s",
-			       trace_kind_name((enum trace_kind)i));
-		say_number(fd, key, counts[i]);
-	}
-}
-
-static void say_filesystem(int fd, const struct fs_status *s, const struct uuid *id)
-{
-	char uuid[UUID_STR_LEN];
-
-	uuid_format(id, uuid);
-	(void)ctl_write(fd, "s uuid %s", uuid);
-	say_number(fd, "epoch", s->epoch);
-	say_number(fd, "slot", s->slot);
-	say_number(fd, "dirty_bytes", s->dirty_bytes);
-	say_number(fd, "lag_ms", s->lag_ms);
-	say_number(fd, "inodes_cached", s->inodes_cached);
-	say_bool(fd, "read_only", s->read_only);
-	say_bool(fd, "fenced", s->fenced);
-	(void)ctl_write(fd, "s last_error %s", s->last_error);
-	say_number(fd, "commits.count", s->commits);
-	say_number(fd, "commits.took_us", s->commit_ns / 1000);
-	say_requests(fd, &s->requests);
-	say_cache(fd, &s->cache);
-}
-
 static void say_status(struct daemon *d, int fd)
 {
-	const struct daemon_request *r = daemon_request(d);
-	struct fs_status s;
-	struct uuid id;
-	bool open = daemon_status(d, &s, &id);
+	struct buf lines CLEANUP(buf_release) = BUF_INIT;
 
-	(void)ctl_write(fd, "s version %s", PACKAGE_VERSION);
-	(void)ctl_write(fd, "s url %s", r->url);
-	(void)ctl_write(fd, "s mountpoint %s", r->dir);
-	(void)ctl_write(fd, "s state %s", open ? "mounted" : "closing");
-	say_number(fd, "pid", (uint64_t)getpid());
-	say_number(fd, "since", (uint64_t)daemon_since_s(d));
-	if (open) {
-		say_filesystem(fd, &s, &id);
-		say_operations(fd, daemon_trace(d));
-	} else {
-		say_number(fd, "dirty_bytes", daemon_bytes_left(d));
-	}
+	report_status(d, &lines);
+	if (buf_error(&lines) >= 0)
+		(void)ctl_send(fd, lines.data, lines.len);
 }
 
 /* ---- requests ---- */

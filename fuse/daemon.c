@@ -3,6 +3,7 @@
 #include "daemon.h"
 #include "ops.h"
 #include "session.h"
+#include "virtual.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +25,8 @@ struct daemon {
 	struct fs *fs; /* with lock: NULL once closing has begun */
 	struct ops_ctx ops;
 	struct trace *trace;
+	struct meter meter;
+	struct virtual *virtual;
 	struct session *session;
 	struct control *control;
 	pthread_t signals;
@@ -64,7 +67,10 @@ static void on_notice(void *ctx, enum log_level level, const char *text)
 
 static void on_request(void *ctx, const struct store_request *r)
 {
-	trace_request(((struct daemon *)ctx)->trace, r);
+	struct daemon *d = ctx;
+
+	meter_request(&d->meter, r);
+	trace_request(d->trace, r);
 }
 
 static int on_lease_wait(void *ctx, const struct lease_holder *holder, uint64_t waited_ms)
@@ -145,20 +151,26 @@ struct trace *daemon_trace(const struct daemon *d)
 	return d->trace;
 }
 
+const struct meter *daemon_meter(const struct daemon *d)
+{
+	return &d->meter;
+}
+
 int64_t daemon_since_s(const struct daemon *d)
 {
 	return d->since_s;
 }
 
-bool daemon_status(struct daemon *d, struct fs_status *ret, struct uuid *ret_uuid)
+bool daemon_look(struct daemon *d, struct daemon_view *ret)
 {
 	bool open;
 
 	pthread_mutex_lock(&d->lock);
 	open = d->state == DAEMON_MOUNTED;
 	if (open) {
-		fs_status(d->fs, ret);
-		*ret_uuid = *fs_uuid(d->fs);
+		fs_status(d->fs, &ret->fs);
+		(void)fs_statfs(d->fs, &ret->space);
+		ret->uuid = *fs_uuid(d->fs);
 	}
 	pthread_mutex_unlock(&d->lock);
 	return open;
@@ -353,8 +365,12 @@ static int open_filesystem(struct daemon *d)
 	if (err < 0)
 		return err;
 	fs_reap_without_forget(d->fs, false);
+	err = virtual_new(d, &d->virtual);
+	if (err < 0)
+		return err;
 	d->ops = (struct ops_ctx){ .fs = d->fs,
 				   .trace = d->trace,
+				   .virtual = d->virtual,
 				   .writeback = may_write_back(d),
 				   .strictatime = d->config.strictatime,
 				   .sync_names = d->request->options->flags &
@@ -481,6 +497,7 @@ static int run(struct daemon *d)
 	int code = err == -L3_BAD_OPTION ? EXIT_USAGE : err < 0 ? EXIT_MOUNT : 0;
 	bool was_mounted = begin_closing(d) == DAEMON_MOUNTED;
 
+	virtual_free(d->virtual);
 	session_free(d->session);
 	if (was_mounted)
 		(void)ctl_utab_remove(d->request->dir);

@@ -14,6 +14,8 @@
 #ifndef LEVELS3_FUSE_DAEMON_H
 #define LEVELS3_FUSE_DAEMON_H
 
+#include "meter.h"
+#include "mount.h"
 #include "options.h"
 #include "trace.h"
 
@@ -28,6 +30,7 @@ struct daemon_request {
 	const char *url;
 	const char *dir; /* absolute */
 	const struct mount_options *options;
+	const struct mount_words *words;
 	bool foreground, debug;
 	int ready_fd; /* the exit code for the waiting parent goes here, when mounted or failed; -1
 		       */
@@ -36,7 +39,7 @@ struct daemon_request {
 /* Does not return: the process ends with the exit code. */
 noreturn void daemon_run(const struct daemon_request *r);
 
-/* ---- for the control socket ---- */
+/* ---- for those who tell of it: the control socket, the virtual folder ---- */
 
 enum daemon_state { DAEMON_OPENING, DAEMON_MOUNTED, DAEMON_CLOSING };
 
@@ -45,9 +48,15 @@ struct daemon;
 enum daemon_state daemon_state(struct daemon *d);
 const struct daemon_request *daemon_request(const struct daemon *d);
 struct trace *daemon_trace(const struct daemon *d);
+const struct meter *daemon_meter(const struct daemon *d);
 int64_t daemon_since_s(const struct daemon *d);
+struct daemon_view {
+	struct fs_status fs;
+	struct fs_statfs space;
+	struct uuid uuid;
+};
 /* False when closing: then only daemon_bytes_left says something. */
-bool daemon_status(struct daemon *d, struct fs_status *ret, struct uuid *ret_uuid);
+bool daemon_look(struct daemon *d, struct daemon_view *ret);
 uint64_t daemon_bytes_left(struct daemon *d);
 void daemon_abort(struct daemon *d);
 

@@ -22,6 +22,8 @@ static const struct cli_verb mount_verb = {
 	.more = mount_options_list,
 };
 
+static const struct mount_words words = { .status = cli_status_write, .trace = cli_trace_write };
+
 static const char *own_name(const char *argv0)
 {
 	const char *slash = argv0 ? strrchr(argv0, '/') : NULL;
@@ -33,6 +35,7 @@ int main(int argc, char **argv)
 {
 	const char *name = own_name(argc > 0 ? argv[0] : NULL);
 
+	mount_use_words(&words);
 	if (strcmp(name, "mount.levels3fs") == 0 || strcmp(name, "mount.fuse.levels3fs") == 0)
 		return mount_helper_main(argc, argv);
 	if (strcmp(name, "umount.levels3fs") == 0 || strcmp(name, "umount.fuse.levels3fs") == 0)

@@ -29,6 +29,13 @@ struct command {
 	bool foreground, debug, fake, help;
 };
 
+static const struct mount_words *words;
+
+void mount_use_words(const struct mount_words *w)
+{
+	words = w;
+}
+
 static int say(int code, const char *what)
 {
 	(void)fprintf(stderr, "levels3fs: %s\n", what);
@@ -383,6 +390,7 @@ static int mount_it(struct command *c)
 	struct daemon_request r = { .url = c->url,
 				    .dir = dir,
 				    .options = &c->options,
+				    .words = words,
 				    .foreground = c->foreground,
 				    .debug = c->debug,
 				    .ready_fd = -1 };

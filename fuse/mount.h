@@ -9,6 +9,9 @@
  *	session.c     the connection with the kernel
  *	ops*.c        the operations
  *	control.c     the control socket
+ *	report.c      the status that it tells
+ *	metrics.c     the same for Prometheus; meter.c: how long requests take
+ *	virtual.c     the folder .levels3fs; stream.c: its trace
  *
  * It translates and decides nothing: what a filesystem does is in src/fs.
  */
@@ -16,7 +19,16 @@
 #define LEVELS3_FUSE_MOUNT_H
 
 #include <getopt.h>
+#include <stdbool.h>
 #include <stdio.h>
+
+/* How what the daemon tells of itself reads to people: the command line knows, a room of the same rank, so the
+ * program hands it on. Before any of those below. */
+struct mount_words {
+	int (*status)(FILE *out, const char *lines, bool json);
+	void (*trace)(FILE *out, const char *line);
+};
+void mount_use_words(const struct mount_words *words);
 
 /* levels3fs [mount] URL DIR [-o OPTIONS] [-f] [-d]; argv[0] is the verb. Exit codes of mount(8). */
 int mount_main(int argc, char **argv);

@@ -4,7 +4,7 @@
  * decide nothing: permissions are the kernel's (default_permissions), everything else is the
  * filesystem's.
  *
- *	ops.c       what we ask of the kernel, the table, replies
+ *	ops.c       what we ask of the kernel, replies
  *	ops_name.c  lookup, making, linking, renaming, removing
  *	ops_attr.c  attributes, extended attributes, statfs
  *	ops_file.c  open files
@@ -12,6 +12,8 @@
  *	ops_flags.c what chattr(1) sets
  *	wait.c      requests that may wait for the store do not keep a killed process waiting
  *	wire.c      what older releases of libfuse do not pass on
+ *
+ * The kernel comes to them by way of the folder .levels3fs (virtual.h).
  */
 #ifndef LEVELS3_FUSE_OPS_H
 #define LEVELS3_FUSE_OPS_H
@@ -25,6 +27,7 @@
 struct ops_ctx { /* the session's userdata */
 	struct fs *fs;
 	struct trace *trace;
+	struct virtual *virtual;
 	bool writeback;	 /* the kernel's writeback cache */
 	bool sync_names; /* -o sync, dirsync: names and attributes are durable when the call returns
 			  */
@@ -32,8 +35,6 @@ struct ops_ctx { /* the session's userdata */
 	bool never_opens_folders;  /* the kernel offers that, and access times do not ask for it */
 	struct fuse_session *fuse; /* once mounted */
 };
-
-extern const struct fuse_lowlevel_ops ops_table;
 
 /*
  * Nobody but this mount changes the filesystem, so what the kernel knows stays true until it
@@ -93,8 +94,10 @@ void wait_aside(void (*fn)(void *arg), void *arg);
 /* Until the last of them has returned; before the session goes. */
 void wait_for_aside(void);
 
-/* ---- the operations ---- */
+/* ---- the operations ----
+ * No access: the kernel checks permissions. No locks: see op_init. */
 
+void op_init(void *userdata, struct fuse_conn_info *conn);
 void op_lookup(fuse_req_t req, fuse_ino_t dir, const char *name);
 void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup);
 void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The connection with the kernel. */
 #include "session.h"
+#include "virtual.h"
 #include "wire.h"
 
 #include <errno.h>
@@ -77,7 +78,7 @@ int session_new(const struct daemon_request *r, struct ops_ctx *ops, struct sess
 	if (fuse_opt_add_arg(&args, "levels3fs") == 0 && fuse_opt_add_arg(&args, "-o") == 0 &&
 	    fuse_opt_add_arg(&args, buf_cstr(&options)) == 0 &&
 	    (!r->debug || fuse_opt_add_arg(&args, "-d") == 0))
-		s->fuse = fuse_session_new(&args, &ops_table, sizeof(ops_table), ops);
+		s->fuse = fuse_session_new(&args, &virtual_table, sizeof(virtual_table), ops);
 	fuse_opt_free_args(&args);
 	if (!s->fuse) {
 		free(s);

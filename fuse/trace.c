@@ -5,6 +5,7 @@
 #include "util/ctl.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #define SEND_BYTES ((size_t)32 * 1024)
 #define LINE_BYTES 1400 /* a key or a name is 900 bytes at most */
 #define LOST_BYTES 64
+#define LOOK_EVERY_MS 1000
 
 /* Operations under way are found again by their number. Of two with the same place the later stays. */
 #define FLIGHTS 1024
@@ -249,21 +251,30 @@ static bool send_all(int fd, const char *bytes, size_t len)
 	return true;
 }
 
+/* Who listens while nothing happens leaves without a word, too. */
+static bool is_gone(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
+
+	return poll(&p, 1, 0) > 0;
+}
+
 static void *listener_thread(void *arg)
 {
 	struct listener *l = arg;
 	char bytes[SEND_BYTES];
+	bool gone = false;
 	size_t len;
 
 	do {
 		pthread_mutex_lock(&l->trace->lock);
-		while (l->len == 0)
-			pthread_cond_wait(&l->filled, &l->trace->lock);
+		while (l->len == 0 && !(gone = is_gone(l->fd)))
+			(void)cond_wait_ms(&l->filled, &l->trace->lock, LOOK_EVERY_MS);
 		len = ring_take(l, bytes, sizeof(bytes));
 		if (l->len == 0 && l->lost)
 			put_lost(l);
 		pthread_mutex_unlock(&l->trace->lock);
-	} while (send_all(l->fd, bytes, len));
+	} while (!gone && send_all(l->fd, bytes, len));
 	listener_remove(l);
 	return NULL;
 }
@@ -300,7 +311,7 @@ int trace_listen(struct trace *t, int fd, bool with_ops)
 	l->trace = t;
 	l->fd = fd;
 	l->wants = WANTS_REQUESTS | (with_ops ? WANTS_OPS : 0);
-	pthread_cond_init(&l->filled, NULL);
+	cond_init(&l->filled);
 	err = listener_add_to(t, l);
 	if (err < 0) {
 		pthread_cond_destroy(&l->filled);

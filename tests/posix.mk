@@ -11,4 +11,11 @@ tests_posix_locks_SOURCES = tests/posix_locks.c tests/posix_fixture.h
 tests_posix_ranges_SOURCES = tests/posix_ranges.c tests/posix_fixture.h
 tests_posix_space_SOURCES = tests/posix_space.c tests/posix_fixture.h
 tests_posix_handles_SOURCES = tests/posix_handles.c tests/posix_fixture.h
-check-local: $(POSIX_TESTS)
+# What tests on mounts need besides.
+MOUNT_TOOLS = tests/plant
+EXTRA_PROGRAMS += $(MOUNT_TOOLS)
+CLEANFILES += $(MOUNT_TOOLS)
+tests_plant_SOURCES = tests/plant.c
+tests_plant_LDADD = $(FS_LIBS)
+nodist_EXTRA_tests_plant_SOURCES = dummy.cc
+check-local: $(POSIX_TESTS) $(MOUNT_TOOLS)

@@ -118,6 +118,18 @@ int cli_answer_add(struct cli_answer *a, const char *line)
 	return 0;
 }
 
+int cli_answer_take(struct cli_answer *a, const char *lines)
+{
+	char line[CTL_LINE_MAX];
+	int err = 0;
+
+	for (; err >= 0 && *lines; lines += strcspn(lines, "\n"), lines += *lines == '\n') {
+		(void)snprintf(line, sizeof(line), "%.*s", (int)strcspn(lines, "\n"), lines);
+		err = cli_answer_add(a, line);
+	}
+	return err;
+}
+
 int cli_answer_ask(const char *path, const char *question, struct cli_answer *ret)
 {
 	struct ctl_reader r = { .fd = -1 };

@@ -35,4 +35,9 @@ int cli_main(int argc, char **argv, const struct cli_verb *mount);
 /* umount.levels3fs DIR [-flnrv], as umount(8) calls it. Exit codes of umount(8). */
 int cli_umount_helper(int argc, char **argv);
 
+/* What the daemon says in answer to "status" (util/ctl.h), as the verb shows it. -ENOMEM. */
+int cli_status_write(FILE *out, const char *lines, bool json);
+/* A line of its trace (fuse/trace.h), as the verb shows it; nothing for what is none. */
+void cli_trace_write(FILE *out, const char *line);
+
 #endif

@@ -181,6 +181,8 @@ int cli_ask_inode(const char *path, const char *question, int *ret_fd);
 int cli_ask_begin(const char *path, const char *question, int *ret_fd);
 /* One more, as a line of the daemon's. */
 int cli_answer_add(struct cli_answer *a, const char *line);
+/* All that it has answered. */
+int cli_answer_take(struct cli_answer *a, const char *lines);
 void cli_answer_release(struct cli_answer *a);
 /* "" and 0 for what was not said. */
 const char *cli_answer_text(const struct cli_answer *a, const char *key);

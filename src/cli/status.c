@@ -74,35 +74,35 @@ static bool same_group(const struct cli_item *a, const struct cli_item *b)
 }
 
 /* "a.b" is b within object a; members of one object follow each other. */
-static void print_json(const struct cli_answer *a)
+static void print_json(FILE *out, const struct cli_answer *a)
 {
 	bool in_group = false;
 
-	(void)putchar('{');
+	(void)fputc('{', out);
 	for (size_t i = 0; i < a->count; i++) {
 		const struct cli_item *item = &a->items[i], *before = i ? item - 1 : NULL;
 		size_t group = group_len(item->key);
 		bool continues = before && group && same_group(before, item);
 
 		if (in_group && !continues)
-			(void)printf("\n  }");
-		(void)printf("%s\n%s", before ? "," : "", continues ? "    " : "  ");
+			(void)fprintf(out, "\n  }");
+		(void)fprintf(out, "%s\n%s", before ? "," : "", continues ? "    " : "  ");
 		if (group && !continues)
-			(void)printf("\"%.*s\": {\n    ", (int)group, item->key);
+			(void)fprintf(out, "\"%.*s\": {\n    ", (int)group, item->key);
 		in_group = group != 0;
-		cli_json_string(stdout, item->key + (group ? group + 1 : 0));
-		(void)printf(": ");
+		cli_json_string(out, item->key + (group ? group + 1 : 0));
+		(void)fprintf(out, ": ");
 		if (item->kind == 's')
-			cli_json_string(stdout, item->value);
+			cli_json_string(out, item->value);
 		else
-			(void)printf("%s", item->value);
+			(void)fprintf(out, "%s", item->value);
 	}
-	(void)printf("%s\n}\n", in_group ? "\n  }" : "");
+	(void)fprintf(out, "%s\n}\n", in_group ? "\n  }" : "");
 }
 
 /* ---- as text ---- */
 
-static void print_group(const struct cli_answer *a, const char *label, const char *group)
+static void print_group(FILE *out, const struct cli_answer *a, const char *label, const char *group)
 {
 	size_t len = strlen(group);
 	bool any = false;
@@ -114,16 +114,16 @@ static void print_group(const struct cli_answer *a, const char *label, const cha
 		    strncmp(item->key + len, "bytes_", 6) == 0)
 			continue;
 		if (any)
-			(void)printf(", %s %s", item->key + len, item->value);
+			(void)fprintf(out, ", %s %s", item->key + len, item->value);
 		else
-			(void)printf("  %-14s %s %s", label, item->key + len, item->value);
+			(void)fprintf(out, "  %-14s %s %s", label, item->key + len, item->value);
 		any = true;
 	}
 	if (any)
-		(void)putchar('\n');
+		(void)fputc('\n', out);
 }
 
-static void print_head(const struct cli_answer *a)
+static void print_head(FILE *out, const struct cli_answer *a)
 {
 	time_t since = (time_t)cli_answer_number(a, "since");
 	char when[64] = "";
@@ -131,90 +131,123 @@ static void print_head(const struct cli_answer *a)
 
 	if (localtime_r(&since, &tm))
 		(void)strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
-	(void)printf("%s on %s\n", cli_answer_text(a, "url"), cli_answer_text(a, "mountpoint"));
-	(void)printf("  %-14s %s since %s, process %s\n", "state", cli_answer_text(a, "state"),
-		     when, cli_answer_text(a, "pid"));
+	(void)fprintf(out, "%s on %s\n", cli_answer_text(a, "url"),
+		      cli_answer_text(a, "mountpoint"));
+	(void)fprintf(out, "  %-14s %s since %s, process %s\n", "state",
+		      cli_answer_text(a, "state"), when, cli_answer_text(a, "pid"));
 	if (strcmp(cli_answer_text(a, "read_only"), "true") == 0)
-		(void)printf("  %-14s %s\n", "", "read-only");
+		(void)fprintf(out, "  %-14s %s\n", "", "read-only");
 	if (strcmp(cli_answer_text(a, "fenced"), "true") == 0)
-		(void)printf("  %-14s %s\n", "",
-			     "FENCED: another mount has taken over; writes fail");
+		(void)fprintf(out, "  %-14s %s\n", "",
+			      "FENCED: another mount has taken over; writes fail");
 }
 
-static void print_unsaved(const struct cli_answer *a)
+static void print_unsaved(FILE *out, const struct cli_answer *a)
 {
 	uint64_t bytes = cli_answer_number(a, "dirty_bytes");
 	uint64_t lag_ms = cli_answer_number(a, "lag_ms");
 	char size[SIZE_STR_LEN];
 
-	(void)printf("  %-14s %s", "not stored yet", format_size(bytes, size));
+	(void)fprintf(out, "  %-14s %s", "not stored yet", format_size(bytes, size));
 	if (lag_ms > 0)
-		(void)printf(", the oldest change is %.1f s old", (double)lag_ms / 1000);
-	(void)putchar('\n');
+		(void)fprintf(out, ", the oldest change is %.1f s old", (double)lag_ms / 1000);
+	(void)fputc('\n', out);
 }
 
-static void print_commits(const struct cli_answer *a)
+static void print_commits(FILE *out, const struct cli_answer *a)
 {
 	uint64_t count = cli_answer_number(a, "commits.count");
 
-	(void)printf("  %-14s %llu", "commits", (unsigned long long)count);
+	(void)fprintf(out, "  %-14s %llu", "commits", (unsigned long long)count);
 	if (count > 0)
-		(void)printf(", %.1f ms each", (double)cli_answer_number(a, "commits.took_us") /
-						       1000 / (double)count);
-	(void)putchar('\n');
+		(void)fprintf(out, ", %.1f ms each",
+			      (double)cli_answer_number(a, "commits.took_us") / 1000 /
+				      (double)count);
+	(void)fputc('\n', out);
 }
 
-static void print_cache(const struct cli_answer *a)
+static void print_cache(FILE *out, const struct cli_answer *a)
 {
 	const char *rate = cli_answer_text(a, "estimates.cache_hit_rate");
 	char mem[SIZE_STR_LEN], disk[SIZE_STR_LEN], limit[SIZE_STR_LEN];
 
-	(void)printf("  %-14s ", "cache");
+	(void)fprintf(out, "  %-14s ", "cache");
 	if (*rate && strcmp(rate, "null") != 0)
-		(void)printf("%.1f %% hits (memory %s, disk %s, missed %s), ",
-			     100 * strtod(rate, NULL), cli_answer_text(a, "cache.hits_memory"),
-			     cli_answer_text(a, "cache.hits_disk"),
-			     cli_answer_text(a, "cache.misses"));
-	(void)printf("%s in memory, %s on disk of %s at most\n",
-		     format_size(cli_answer_number(a, "cache.bytes_memory"), mem),
-		     format_size(cli_answer_number(a, "cache.bytes_disk"), disk),
-		     format_size(cli_answer_number(a, "cache.limit_disk"), limit));
+		(void)fprintf(out, "%.1f %% hits (memory %s, disk %s, missed %s), ",
+			      100 * strtod(rate, NULL), cli_answer_text(a, "cache.hits_memory"),
+			      cli_answer_text(a, "cache.hits_disk"),
+			      cli_answer_text(a, "cache.misses"));
+	(void)fprintf(out, "%s in memory, %s on disk of %s at most\n",
+		      format_size(cli_answer_number(a, "cache.bytes_memory"), mem),
+		      format_size(cli_answer_number(a, "cache.bytes_disk"), disk),
+		      format_size(cli_answer_number(a, "cache.limit_disk"), limit));
 }
 
-static void print_price(const struct cli_answer *a)
+static void print_price(FILE *out, const struct cli_answer *a)
 {
 	if (*cli_answer_text(a, "estimates.price"))
-		(void)printf("  %-14s about %s since mounting, for requests and bytes received "
-			     "(--prices)\n",
-			     "price", cli_answer_text(a, "estimates.price"));
+		(void)fprintf(out,
+			      "  %-14s about %s since mounting, for requests and bytes received "
+			      "(--prices)\n",
+			      "price", cli_answer_text(a, "estimates.price"));
 }
 
-static void print_text(const struct cli_answer *a)
+static void print_text(FILE *out, const struct cli_answer *a)
 {
-	char size[SIZE_STR_LEN], out[SIZE_STR_LEN];
+	char in[SIZE_STR_LEN], sent[SIZE_STR_LEN];
 
-	print_head(a);
-	print_unsaved(a);
+	print_head(out, a);
+	print_unsaved(out, a);
 	if (strcmp(cli_answer_text(a, "state"), "mounted") != 0)
 		return;
-	(void)printf("  %-14s %s\n", "filesystem", cli_answer_text(a, "uuid"));
-	(void)printf("  %-14s %s, slot %s\n", "epoch", cli_answer_text(a, "epoch"),
-		     cli_answer_text(a, "slot"));
-	(void)printf("  %-14s %s\n", "inodes cached", cli_answer_text(a, "inodes_cached"));
-	print_commits(a);
-	print_cache(a);
-	print_group(a, "operations", "operations.");
-	print_group(a, "requests", "requests.");
-	print_group(a, "of them failed", "failed.");
-	(void)printf("  %-14s %s in, %s out\n", "bytes",
-		     format_size(cli_answer_number(a, "requests.bytes_in"), size),
-		     format_size(cli_answer_number(a, "requests.bytes_out"), out));
-	print_price(a);
+	(void)fprintf(out, "  %-14s %s\n", "filesystem", cli_answer_text(a, "uuid"));
+	(void)fprintf(out, "  %-14s %s, slot %s\n", "epoch", cli_answer_text(a, "epoch"),
+		      cli_answer_text(a, "slot"));
+	(void)fprintf(out, "  %-14s %s\n", "inodes cached", cli_answer_text(a, "inodes_cached"));
+	print_commits(out, a);
+	print_cache(out, a);
+	print_group(out, a, "operations", "operations.");
+	print_group(out, a, "requests", "requests.");
+	print_group(out, a, "of them failed", "failed.");
+	(void)fprintf(out, "  %-14s %s in, %s out\n", "bytes",
+		      format_size(cli_answer_number(a, "requests.bytes_in"), in),
+		      format_size(cli_answer_number(a, "requests.bytes_out"), sent));
+	print_price(out, a);
 	if (*cli_answer_text(a, "last_error"))
-		(void)printf("  %-14s %s\n", "last trouble", cli_answer_text(a, "last_error"));
+		(void)fprintf(out, "  %-14s %s\n", "last trouble",
+			      cli_answer_text(a, "last_error"));
 }
 
 /* ---- the verb ---- */
+
+/* What is estimated comes last. */
+static int write_answer(FILE *out, struct cli_answer *a, bool json, const struct cli_prices *prices)
+{
+	int err = add_hit_rate(a);
+
+	if (err >= 0)
+		err = add_price(a, prices);
+	if (err < 0)
+		return err;
+	if (json)
+		print_json(out, a);
+	else
+		print_text(out, a);
+	return 0;
+}
+
+int cli_status_write(FILE *out, const char *lines, bool json)
+{
+	struct cli_answer a = { .count = 0 };
+	struct cli_prices prices;
+	int err = cli_answer_take(&a, lines);
+
+	(void)cli_prices_parse(CLI_PRICES_DEFAULT, &prices);
+	if (err >= 0)
+		err = write_answer(out, &a, json, &prices);
+	cli_answer_release(&a);
+	return err;
+}
 
 static int show(const char *path, bool json, const struct cli_prices *prices)
 {
@@ -223,15 +256,9 @@ static int show(const char *path, bool json, const struct cli_prices *prices)
 
 	if (err < 0)
 		return cli_ask_failed(path, err);
-	err = add_hit_rate(&a);
-	if (err >= 0)
-		err = add_price(&a, prices);
+	err = write_answer(stdout, &a, json, prices);
 	if (err < 0)
 		(void)cli_say_error(EXIT_FAILED, err, "status");
-	else if (json)
-		print_json(&a);
-	else
-		print_text(&a);
 	cli_answer_release(&a);
 	return err < 0 ? EXIT_FAILED : 0;
 }

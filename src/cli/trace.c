@@ -13,7 +13,7 @@
 
 struct tracer {
 	const char *dir;
-	uint64_t count, seen, lost; /* count 0: until interrupted */
+	uint64_t count, seen; /* count 0: until interrupted */
 	bool ops, json, help;
 	struct ctl_reader reader;
 };
@@ -74,7 +74,7 @@ static const char *result_text(const struct event *e)
 	return e->is_op ? strerror(e->result) : err_text(e->result);
 }
 
-static void print_text(const struct event *e)
+static void print_text(FILE *out, const struct event *e)
 {
 	time_t seconds = (time_t)(e->at_ns / 1000000000);
 	char when[32] = "?", size[SIZE_STR_LEN];
@@ -82,74 +82,81 @@ static void print_text(const struct event *e)
 
 	if (localtime_r(&seconds, &tm))
 		(void)strftime(when, sizeof(when), "%H:%M:%S", &tm);
-	(void)printf("%s.%06u %-11s ", when, (unsigned)(e->at_ns % 1000000000 / 1000), e->name);
-	(void)printf("%10s ", e->bytes ? format_size(e->bytes, size) : "-");
+	(void)fprintf(out, "%s.%06u %-11s ", when, (unsigned)(e->at_ns % 1000000000 / 1000),
+		      e->name);
+	(void)fprintf(out, "%10s ", e->bytes ? format_size(e->bytes, size) : "-");
 	if (e->is_op)
-		(void)printf("%8.0f us  inode %llu", (double)e->took_ns / 1e3,
-			     (unsigned long long)e->ino);
+		(void)fprintf(out, "%8.0f us  inode %llu", (double)e->took_ns / 1e3,
+			      (unsigned long long)e->ino);
 	else
-		(void)printf("%8.1f ms ", (double)e->took_ns / 1e6);
+		(void)fprintf(out, "%8.1f ms ", (double)e->took_ns / 1e6);
 	if (e->is_op && e->offset[0] != '-')
-		(void)printf(" at %s", e->offset);
+		(void)fprintf(out, " at %s", e->offset);
 	if (*e->text)
-		(void)printf(" %s", e->text);
-	(void)printf("  %s", result_text(e));
+		(void)fprintf(out, " %s", e->text);
+	(void)fprintf(out, "  %s", result_text(e));
 	if (e->attempt > 1)
-		(void)printf(", try %u", e->attempt);
-	(void)putchar('\n');
+		(void)fprintf(out, ", try %u", e->attempt);
+	(void)fputc('\n', out);
 }
 
-static void print_json(const struct event *e)
+static void print_json(FILE *out, const struct event *e)
 {
-	(void)printf("{\"time\": %.6f, \"kind\": \"%s\", \"op\": \"%s\", \"bytes\": %llu",
-		     (double)e->at_ns / 1e9, e->is_op ? "operation" : "request", e->name,
-		     (unsigned long long)e->bytes);
+	(void)fprintf(out, "{\"time\": %.6f, \"kind\": \"%s\", \"op\": \"%s\", \"bytes\": %llu",
+		      (double)e->at_ns / 1e9, e->is_op ? "operation" : "request", e->name,
+		      (unsigned long long)e->bytes);
 	if (e->is_op) {
-		(void)printf(", \"us\": %.1f, \"errno\": %d, \"inode\": %llu",
-			     (double)e->took_ns / 1e3, e->result, (unsigned long long)e->ino);
+		(void)fprintf(out, ", \"us\": %.1f, \"errno\": %d, \"inode\": %llu",
+			      (double)e->took_ns / 1e3, e->result, (unsigned long long)e->ino);
 		if (e->offset[0] != '-')
-			(void)printf(", \"offset\": %s", e->offset);
+			(void)fprintf(out, ", \"offset\": %s", e->offset);
 	} else {
-		(void)printf(", \"ms\": %.3f, \"try\": %u, \"result\": ", (double)e->took_ns / 1e6,
-			     e->attempt);
-		cli_json_string(stdout, result_text(e));
+		(void)fprintf(out,
+			      ", \"ms\": %.3f, \"try\": %u, \"result\": ", (double)e->took_ns / 1e6,
+			      e->attempt);
+		cli_json_string(out, result_text(e));
 	}
 	if (*e->text || !e->is_op) {
-		(void)printf(", \"%s\": ", e->is_op ? "name" : "key");
-		cli_json_string(stdout, e->text);
+		(void)fprintf(out, ", \"%s\": ", e->is_op ? "name" : "key");
+		cli_json_string(out, e->text);
 	}
-	(void)printf("}\n");
+	(void)fprintf(out, "}\n");
 }
 
-static void print_lost(struct tracer *t, const char *line)
+static void print_lost(FILE *out, uint64_t lost, bool json)
 {
-	uint64_t lost = 0;
-
-	(void)sscanf(line, "lost %" SCNu64, &lost);
-	t->lost += lost;
-	if (t->json)
-		(void)printf("{\"kind\": \"lost\", \"lines\": %llu}\n", (unsigned long long)lost);
+	if (json)
+		(void)fprintf(out, "{\"kind\": \"lost\", \"lines\": %llu}\n",
+			      (unsigned long long)lost);
 	else
-		(void)printf("... %llu lines are missing here: they came faster than they were "
-			     "read\n",
-			     (unsigned long long)lost);
+		(void)fprintf(out,
+			      "... %llu lines are missing here: they came faster than they were "
+			      "read\n",
+			      (unsigned long long)lost);
 }
 
-static void print_event(struct tracer *t, const char *line)
+/* False if it is none: of a later version, say. */
+static bool write_event(FILE *out, const char *line, bool json)
 {
 	struct event e;
+	uint64_t lost;
 
-	if (strncmp(line, "lost ", 5) == 0) {
-		print_lost(t, line);
-		return;
+	if (sscanf(line, "lost %" SCNu64, &lost) == 1) {
+		print_lost(out, lost, json);
+		return false;
 	}
 	if (!parse(line, &e))
-		return; /* of a later version */
-	if (t->json)
-		print_json(&e);
+		return false;
+	if (json)
+		print_json(out, &e);
 	else
-		print_text(&e);
-	t->seen++;
+		print_text(out, &e);
+	return true;
+}
+
+void cli_trace_write(FILE *out, const char *line)
+{
+	(void)write_event(out, line, false);
 }
 
 /* ---- listening ---- */
@@ -186,7 +193,7 @@ static int follow(struct tracer *t)
 		return cli_say(EXIT_FAILED, "%s cannot be traced: %s", t->dir, line);
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
 	while ((t->count == 0 || t->seen < t->count) && ctl_read(&t->reader, line, 0) > 0)
-		print_event(t, line);
+		t->seen += write_event(stdout, line, t->json);
 	return 0;
 }
 

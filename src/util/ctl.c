@@ -242,11 +242,28 @@ int ctl_connect_by_dir(const char *dir, int *ret_fd, pid_t *ret_pid)
 
 /* ---- lines ---- */
 
+int ctl_send(int fd, const void *bytes, size_t len)
+{
+	const char *at = bytes;
+
+	while (len > 0) {
+		ssize_t done = send(fd, at, len, MSG_NOSIGNAL);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return -errno;
+		at += done;
+		len -= (size_t)done;
+	}
+	return 0;
+}
+
 int ctl_write(int fd, const char *fmt, ...)
 {
 	char line[CTL_LINE_MAX];
-	size_t len, sent = 0;
 	va_list ap;
+	size_t len;
 	int n;
 
 	va_start(ap, fmt);
@@ -259,16 +276,7 @@ int ctl_write(int fd, const char *fmt, ...)
 		if (line[i] == '\n')
 			line[i] = ' ';
 	line[len++] = '\n';
-	while (sent < len) {
-		ssize_t done = send(fd, line + sent, len - sent, MSG_NOSIGNAL);
-
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done < 0)
-			return -errno;
-		sent += (size_t)done;
-	}
-	return 0;
+	return ctl_send(fd, line, len);
 }
 
 static bool take_line(struct ctl_reader *r, char out[CTL_LINE_MAX])

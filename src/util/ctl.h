@@ -76,6 +76,8 @@ int ctl_connect_by_dir(const char *dir, int *ret_fd, pid_t *ret_pid);
 
 /* A formatted line; the newline is added, those within become spaces. Never raises SIGPIPE. */
 int ctl_write(int fd, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Lines as they are. */
+int ctl_send(int fd, const void *bytes, size_t len);
 
 struct ctl_reader {
 	int fd;

@@ -703,6 +703,7 @@ START_TEST(pages_with_nothing_of_ours_are_gone_through)
 		       "Contents>"
 		       "</ListBucketResult>" },
 	     { .text = "HTTP/1.1 200 OK\r\nContent-Length: @\r\n\r\n<ListBucketResult>"
+		       "<IsTruncated>false</IsTruncated>"
 		       "<Contents><Key>pre/a</Key><Size>7</Size></Contents>"
 		       "</ListBucketResult>" });
 	ck_ok(store_list(s3, "", "", 0, &l));
@@ -721,6 +722,21 @@ START_TEST(more_after_nothing_is_refused_instead_of_asked_for_ever)
 	OPEN({ .text = "HTTP/1.1 200 OK\r\nContent-Length: @\r\n\r\n<ListBucketResult>"
 		       "<IsTruncated>true</IsTruncated></ListBucketResult>" });
 	ck_assert_int_eq(store_list(s3, "", "", 0, &l), -L3_SERVER);
+}
+END_TEST
+
+START_TEST(where_the_server_does_not_say_that_a_list_is_whole_the_rest_is_asked_for)
+{
+	struct store_list l CLEANUP(store_list_release) = STORE_LIST_INIT;
+
+	OPEN({ .text = "HTTP/1.1 200 OK\r\nContent-Length: @\r\n\r\n<ListBucketResult>"
+		       "<Contents><Key>pre/a</Key><Size>7</Size></Contents></ListBucketResult>" },
+	     { .text = "HTTP/1.1 200 OK\r\nContent-Length: @\r\n\r\n<ListBucketResult>"
+		       "<Contents><Key>pre/b</Key><Size>7</Size></Contents></ListBucketResult>" },
+	     { .text = "HTTP/1.1 200 OK\r\nContent-Length: @\r\n\r\n<ListBucketResult/>" });
+	ck_ok(store_list_all(s3, "", "", &l));
+	ck_keys(&l, "a b");
+	ck_sent(2, "start-after=pre%2Fb ");
 }
 END_TEST
 
@@ -840,6 +856,7 @@ static void add_writing(TCase *t)
 	tcase_add_test(t, a_key_that_could_not_be_deleted_is_named);
 	tcase_add_test(t, pages_with_nothing_of_ours_are_gone_through);
 	tcase_add_test(t, more_after_nothing_is_refused_instead_of_asked_for_ever);
+	tcase_add_test(t, where_the_server_does_not_say_that_a_list_is_whole_the_rest_is_asked_for);
 	tcase_add_test(t, the_same_page_again_is_refused_instead_of_taken_for_the_next);
 	tcase_add_test(t, a_failed_part_fails_the_whole_and_throws_away_what_was_sent);
 	tcase_add_test(t, an_error_inside_a_200_for_the_completion_is_an_error);

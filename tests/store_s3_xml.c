@@ -87,6 +87,38 @@ START_TEST(what_cannot_be_ours_is_passed_over_but_counts_for_going_on)
 }
 END_TEST
 
+/* S3's schema wants the element. Who leaves it out may have more, so whoever needs all goes on until there is none. */
+START_TEST(a_page_that_does_not_say_whether_it_is_the_last_may_not_be_it)
+{
+	ck_ok(read_list("<ListBucketResult><Contents><Key>a</Key><Size>1</Size></Contents>"
+			"</ListBucketResult>",
+			""));
+	ck_assert(list.more);
+	store_list_release(&list);
+	free(last);
+	ck_ok(read_list("<ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>", ""));
+	ck_assert(!list.more);
+}
+END_TEST
+
+START_TEST(whether_there_is_more_has_to_be_said_so_that_it_can_be_understood)
+{
+	static const char *const unclear[] = { "", "maybe", "True", "yes", "2" };
+	char xml[128];
+
+	for (size_t i = 0; i < ARRAY_LEN(unclear); i++) {
+		(void)snprintf(xml, sizeof(xml),
+			       "<ListBucketResult><IsTruncated>%s</IsTruncated></ListBucketResult>",
+			       unclear[i]);
+		ck_assert_int_eq(read_list(xml, ""), -L3_SERVER);
+	}
+	ck_ok(read_list("<ListBucketResult><IsTruncated>1</IsTruncated></ListBucketResult>", ""));
+	ck_assert(list.more);
+	ck_ok(read_list("<ListBucketResult><IsTruncated>0</IsTruncated></ListBucketResult>", ""));
+	ck_assert(!list.more);
+}
+END_TEST
+
 START_TEST(an_empty_page_is_no_error)
 {
 	ck_ok(read_list(HEAD "<ListBucketResult " XMLNS "><IsTruncated>false</IsTruncated>"
@@ -371,6 +403,8 @@ int main(void)
 	tcase_add_test(t, encoded_keys_are_decoded_wherever_the_encoding_is_announced);
 	tcase_add_test(t, keys_are_left_as_they_are_where_no_encoding_is_announced);
 	tcase_add_test(t, what_cannot_be_ours_is_passed_over_but_counts_for_going_on);
+	tcase_add_test(t, a_page_that_does_not_say_whether_it_is_the_last_may_not_be_it);
+	tcase_add_test(t, whether_there_is_more_has_to_be_said_so_that_it_can_be_understood);
 	tcase_add_test(t, an_empty_page_is_no_error);
 	tcase_add_test(t, a_page_of_a_thousand_of_the_longest_keys_is_read);
 	tcase_add_test(t, an_error_gives_code_message_and_request_id);

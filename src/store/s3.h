@@ -127,7 +127,7 @@ struct s3_error { /* of an <Error>; strings are printable, "" where it says noth
 
 /* One page. Keys that begin with strip_prefix go to out without it; others are passed over.
  * *ret_last is the last key as the server has it (malloc'd, NULL if there was none). out->more is
- * set. */
+ * set; where the server does not say it, as S3's schema wants: true if there was a key. */
 int s3_xml_list(const void *xml, size_t len, const char *strip_prefix, struct store_list *out,
 		char **ret_last);
 /* An answer of which only success matters: root "CopyObjectResult" or the like. */

@@ -178,7 +178,8 @@ struct list_form {
 	char *key;
 	uint64_t size;
 	int64_t mtime;
-	bool truncated, encoded;
+	int truncated; /* -1: not said */
+	bool encoded;
 };
 
 static int hex_digit(char c)
@@ -222,6 +223,18 @@ static void add_object(struct reader *r, struct list_form *f)
 	f->mtime = 0;
 }
 
+/* An xsd:boolean. Who does not say it in a way that can be understood may mean either. */
+static int read_truncated(const char *text, int *ret)
+{
+	if (strcmp(text, "true") == 0 || strcmp(text, "1") == 0)
+		*ret = 1;
+	else if (strcmp(text, "false") == 0 || strcmp(text, "0") == 0)
+		*ret = 0;
+	else
+		return err_note(-L3_SERVER, "the server does not say whether a list is all");
+	return 0;
+}
+
 static void on_list(struct reader *r, const char *path, const char *text)
 {
 	struct list_form *f = r->form;
@@ -238,7 +251,7 @@ static void on_list(struct reader *r, const char *path, const char *text)
 	} else if (strcmp(path, "ListBucketResult/Contents") == 0) {
 		add_object(r, f);
 	} else if (strcmp(path, "ListBucketResult/IsTruncated") == 0) {
-		f->truncated = strcmp(text, "true") == 0;
+		r->err = read_truncated(text, &f->truncated);
 	} else if (strcmp(path, "ListBucketResult/EncodingType") == 0) {
 		f->encoded = strcmp(text, "url") == 0;
 	}
@@ -285,7 +298,7 @@ static void drop_from(struct store_list *l, size_t count)
 int s3_xml_list(const void *xml, size_t len, const char *strip_prefix, struct store_list *out,
 		char **ret_last)
 {
-	struct list_form f = { .raw = STORE_LIST_INIT };
+	struct list_form f = { .raw = STORE_LIST_INIT, .truncated = -1 };
 	struct reader r = { .form = &f, .on_close = on_list, .root = "ListBucketResult" };
 	size_t before = out->count;
 	int err = read_xml(&r, xml, len);
@@ -296,7 +309,7 @@ int s3_xml_list(const void *xml, size_t len, const char *strip_prefix, struct st
 	if (err < 0)
 		drop_from(out, before);
 	else
-		out->more = f.truncated;
+		out->more = f.truncated < 0 ? f.raw.count > 0 : f.truncated > 0;
 	free(f.key);
 	store_list_release(&f.raw);
 	return err;

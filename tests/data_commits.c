@@ -362,6 +362,104 @@ START_TEST(a_long_other_object_under_a_recovered_name_is_corruption)
 }
 END_TEST
 
+/* A segment whose beginning slots carried, and whose object the old writer stored with more behind it. */
+static void carried_and_stored(struct extent *carried, struct extent *late, char key[DATA_KEY_MAX])
+{
+	*carried = extent_append(fx.d, DATA_COMMIT, 3000, BYTES_NOISE, 1);
+	(void)commit(NULL);
+	*late = extent_append(fx.d, DATA_COMMIT, 100000, BYTES_NOISE, 2);
+	ck_assert_int_eq(data_wait(fx.d, late->ref.segment), 0);
+	data_key(carried->ref.segment, key);
+	crash();
+}
+
+static void get_object(const char *key, struct buf *out)
+{
+	ck_assert_int_eq(store_get(fx.mem, key, 0, STORE_TO_END, out, NULL), 0);
+}
+
+static void put_object(const char *key, const struct buf *b)
+{
+	ck_assert_int_eq(store_put_bytes(fx.mem, key, b->data, b->len, STORE_ALWAYS, NULL, NULL),
+			 0);
+}
+
+START_TEST(an_object_that_has_what_slots_carried_is_told_from_one_that_has_not)
+{
+	struct buf object CLEANUP(buf_release) = BUF_INIT;
+	struct extent carried, late;
+	char key[DATA_KEY_MAX];
+
+	carried_and_stored(&carried, &late, key);
+	ck_assert_int_eq(replay(), 0);
+	ck_assert_uint_eq(data_recovered_bytes(fx.d, carried.ref.segment), 64 + 3000);
+	ck_assert_int_eq(data_recovered_check(fx.d, carried.ref.segment), 0);
+	get_object(key, &object);
+	object.data[object.len - 60] ^= 1; /* behind what was carried: not said here */
+	put_object(key, &object);
+	ck_assert_int_eq(data_recovered_check(fx.d, carried.ref.segment), 0);
+	object.data[100] ^= 1;
+	put_object(key, &object);
+	ck_assert_int_eq(data_recovered_check(fx.d, carried.ref.segment), -L3_CORRUPT);
+	ck_assert_ptr_nonnull(strstr(err_last_note(), key));
+	ck_assert_int_eq(store_remove(fx.mem, key), 0);
+	ck_assert_int_eq(data_recovered_check(fx.d, carried.ref.segment), 0);
+	ck_assert_int_eq(data_recovered_check(fx.d, carried.ref.segment + 1), 0);
+	ck_assert_uint_eq(data_recovered_bytes(fx.d, carried.ref.segment + 1), 0);
+}
+END_TEST
+
+START_TEST(what_slots_carried_takes_the_place_of_what_differs_and_the_rest_stays)
+{
+	struct buf before CLEANUP(buf_release) = BUF_INIT, after CLEANUP(buf_release) = BUF_INIT;
+	struct extent carried, late;
+	char key[DATA_KEY_MAX];
+
+	carried_and_stored(&carried, &late, key);
+	get_object(key, &before);
+	before.data[100] ^= 1;
+	put_object(key, &before);
+	before.data[100] ^= 1;
+	ck_assert_int_eq(replay(), 0);
+	ck_assert_int_eq(data_recovered_replace(fx.d, carried.ref.segment), 0);
+	ck_assert_int_eq(data_recovered_check(fx.d, carried.ref.segment), 0);
+	get_object(key, &after);
+	ck_assert_uint_eq(after.len, before.len);
+	ck_assert_int_eq(memcmp(after.data, before.data, after.len), 0);
+	ck_assert_int_eq(data_store_parts(fx.d), 0);
+	crash();
+	extent_check(fx.d, &carried);
+	extent_check(fx.d, &late);
+}
+END_TEST
+
+START_TEST(a_short_object_in_the_place_of_what_slots_carried_becomes_a_whole_one)
+{
+	struct data_index_entry *entries CLEANUP(free_ptr) = NULL;
+	struct buf object CLEANUP(buf_release) = BUF_INIT;
+	struct extent carried, late;
+	char key[DATA_KEY_MAX];
+	uint64_t bytes;
+	size_t n;
+
+	carried_and_stored(&carried, &late, key);
+	get_object(key, &object);
+	object.len = 1000;
+	put_object(key, &object);
+	ck_assert_int_eq(replay(), 0);
+	list(&carried);
+	ck_assert_int_eq(data_recovered_check(fx.d, carried.ref.segment), -L3_CORRUPT);
+	ck_assert_int_eq(data_recovered_replace(fx.d, carried.ref.segment), 0);
+	ck_assert_int_eq(data_store_parts(fx.d), 0);
+	fixture_drained(&fx);
+	crash();
+	extent_check(fx.d, &carried);
+	ck_assert_int_eq(data_read_index(fx.d, carried.ref.segment, &entries, &n, &bytes), 0);
+	ck_assert_uint_eq(n, 1);
+	ck_assert_int_eq(extent_read(fx.d, &late, 0, 100), -L3_CORRUPT);
+}
+END_TEST
+
 START_TEST(a_segment_referred_to_past_its_parts_must_exist)
 {
 	struct extent carried = extent_append(fx.d, DATA_COMMIT, 3000, BYTES_NOISE, 1), late;
@@ -620,6 +718,9 @@ static void add_recovery(TCase *tc)
 	tcase_add_test(tc, recovered_bytes_meet_an_object_unknown_to_the_index_as_well);
 	tcase_add_test(tc, another_object_under_a_recovered_name_is_corruption);
 	tcase_add_test(tc, a_long_other_object_under_a_recovered_name_is_corruption);
+	tcase_add_test(tc, an_object_that_has_what_slots_carried_is_told_from_one_that_has_not);
+	tcase_add_test(tc, what_slots_carried_takes_the_place_of_what_differs_and_the_rest_stays);
+	tcase_add_test(tc, a_short_object_in_the_place_of_what_slots_carried_becomes_a_whole_one);
 	tcase_add_test(tc, a_segment_referred_to_past_its_parts_must_exist);
 	tcase_add_test(tc, parts_that_do_not_fit_together_are_corruption);
 	tcase_add_test(tc, a_writer_whose_segment_was_recovered_by_another_is_fenced);

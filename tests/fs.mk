@@ -19,6 +19,7 @@ check_PROGRAMS += \
 	tests/fs_ranges \
 	tests/fs_shift \
 	tests/fs_ranges_crash \
+	tests/fs_hostile \
 	tests/fs_limits \
 	tests/fs_errors
 tests_fs_keys_SOURCES = tests/fs_keys.c
@@ -84,6 +85,9 @@ tests_fs_ranges_crash_SOURCES = tests/fs_ranges_crash.c tests/fs_ranges.h tests/
 	tests/fs_clean.h tests/fs_fixture.h
 tests_fs_ranges_crash_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_ranges_crash_SOURCES = dummy.cc
+tests_fs_hostile_SOURCES = tests/fs_hostile.c tests/fs_fixture.h
+tests_fs_hostile_LDADD = $(FS_LIBS) $(CHECK_LIBS)
+nodist_EXTRA_tests_fs_hostile_SOURCES = dummy.cc
 tests_fs_limits_SOURCES = tests/fs_limits.c tests/fs_fixture.h
 tests_fs_limits_LDADD = $(FS_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_fs_limits_SOURCES = dummy.cc

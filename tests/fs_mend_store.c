@@ -29,6 +29,79 @@ static void only_segments_are_left(void)
 	big_is_whole(big);
 }
 
+static char carried_key[DATA_KEY_MAX];
+static uint64_t carried;
+
+/* Slots have the first bytes of a segment, and the object has them too, with more behind them. */
+static void crash_with_carried_bytes_stored(void)
+{
+	carried = make_file(ROOT, "carried");
+	write_at(carried, big_bytes, 10000, 0);
+	must(fs_sync(fs), "sync");
+	write_at(carried, big_bytes + 10000, BIG - 10000, 10000);
+	must(fs_sync(fs), "sync");
+	must(data_store_parts(fs->data), "store");
+	data_key(extent_of(carried, 10000).ref.segment, carried_key);
+	fs_crash(fs);
+	fs = NULL;
+}
+
+static void flip_early(struct buf *b)
+{
+	b->data[1000] ^= 2;
+}
+
+static void cut_early(struct buf *b)
+{
+	b->len = 1000;
+}
+
+static void long_junk(struct buf *b)
+{
+	for (size_t n = 0; n < b->len; n++)
+		b->data[n] = (uint8_t)(n * 37);
+}
+
+static void flip_carried(void)
+{
+	change_object(carried_key, flip_early);
+}
+
+static void cut_carried(void)
+{
+	change_object(carried_key, cut_early);
+}
+
+static void junk_carried(void)
+{
+	change_object(carried_key, long_junk);
+}
+
+static void carried_is_whole(void)
+{
+	all_is_there();
+	big_is_whole(carried);
+	ck_assert(object_exists("aside/"));
+}
+
+/* What slots had in any case; and nothing wrong. */
+static void what_slots_had_is_there(void)
+{
+	static uint8_t got[BIG];
+	struct fs_file *f;
+
+	all_is_there();
+	must(fs_file_open(fs, carried, false, false, &f), "open");
+	for (size_t at = 0; at < BIG; at += 10000) {
+		ssize_t len = fs_read(f, got, 10000, at);
+
+		ck_assert(at > 0 || len == 10000);
+		ck_assert(len < 0 || memcmp(got, big_bytes + at, 10000) == 0);
+	}
+	fs_file_close(f);
+	ck_assert(object_exists("aside/"));
+}
+
 static uint64_t pieced;
 
 /* A file whose bytes are in two objects. */
@@ -83,6 +156,12 @@ static const struct damage damages[] = {
 	  only_segments_are_left },
 	{ "checkpoints missing", tables_then_close, lose_checkpoints, "slot-missing",
 	  all_is_there },
+	{ "object of bytes that slots have, with a flipped bit", crash_with_carried_bytes_stored,
+	  flip_carried, "segment-differs", carried_is_whole },
+	{ "object of bytes that slots have, cut short", crash_with_carried_bytes_stored,
+	  cut_carried, "segment-differs", what_slots_had_is_there },
+	{ "junk in place of bytes that slots have", crash_with_carried_bytes_stored, junk_carried,
+	  "segment-differs", what_slots_had_is_there },
 	{ "database missing", tables_then_close, lose_database, "chain-empty",
 	  only_segments_are_left },
 	{ "database missing, and a segment", write_pieces, lose_database_and_a_piece, "chain-empty",

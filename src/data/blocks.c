@@ -87,3 +87,17 @@ int data_blocks_open(const struct data_ref *ref, uint32_t raw_offset, uint32_t l
 		return data_extent_corrupt(ref, "wrong checksum");
 	return 0;
 }
+
+uint32_t data_ref_unit(const struct data_ref *ref)
+{
+	return ref->codec == DATA_BLOCKS ? DATA_BLOCK_BYTES : ref->raw_bytes;
+}
+
+uint64_t data_ref_end(const struct data_ref *ref, uint32_t raw_offset, uint32_t len)
+{
+	uint32_t start, end = ref->offset + ref->stored_bytes;
+
+	if (ref->codec == DATA_BLOCKS)
+		data_blocks_range(ref, raw_offset, len, &start, &end);
+	return end;
+}

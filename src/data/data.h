@@ -48,6 +48,10 @@ struct data_ref {	  /* where one extent's stored bytes are */
 };
 /* -L3_CORRUPT when no writer could have made such a reference. */
 int data_ref_check(const struct data_ref *ref);
+/* So many raw bytes are read and checked by themselves, from multiples of it on; all, for most forms. */
+uint32_t data_ref_unit(const struct data_ref *ref);
+/* Where in the object that ends which has these raw bytes and their checksums. */
+uint64_t data_ref_end(const struct data_ref *ref, uint32_t raw_offset, uint32_t len);
 
 enum data_class { DATA_COMMIT, DATA_STREAM };
 
@@ -135,6 +139,14 @@ int data_recover_part(struct data *d, uint64_t segment, uint64_t offset, const v
 int data_recover_index(struct data *d, uint64_t ino, uint64_t file_offset,
 		       const struct data_ref *ref);
 bool data_is_recovered(struct data *d, uint64_t segment); /* true if data_recover_part made it */
+/* How much of it slots carried; 0: it is none of these, or its object has been made or checked since. */
+uint64_t data_recovered_bytes(struct data *d, uint64_t segment);
+/* For fsck, before data_store_parts. Does the object of a recovered segment begin with what slots carried? 0; also
+ * if there is none yet. -L3_CORRUPT, with a note: it does not, asked twice. Else that could not be found out. */
+int data_recovered_check(struct data *d, uint64_t segment);
+/* What slots carried, in place of such a beginning, in one PUT; what the object has behind it stays. The caller
+ * has made sure that nobody else writes, and of a copy. */
+int data_recovered_replace(struct data *d, uint64_t segment);
 void data_cancel(struct data *d);
 
 /* ---- reading ---- */

@@ -353,7 +353,8 @@ static int read_far(struct data *d, struct want *far, size_t count, struct run *
 	return read_parallel(d, far, runs, n, reach);
 }
 
-int data_read(struct data *d, const struct data_piece *pieces, size_t count, enum data_reach reach)
+static int read_pieces(struct data *d, const struct data_piece *pieces, size_t count,
+		       enum data_reach reach)
 {
 	struct want small_far[SMALL_COUNT], *far = small_far;
 	struct want *heap_far CLEANUP(free_ptr) = NULL;
@@ -378,4 +379,14 @@ int data_read(struct data *d, const struct data_piece *pieces, size_t count, enu
 			far[n++] = want_of(&pieces[i], reach);
 	}
 	return n == 0 ? 0 : read_far(d, far, n, runs, reach);
+}
+
+int data_read(struct data *d, const struct data_piece *pieces, size_t count, enum data_reach reach)
+{
+	int err = read_pieces(d, pieces, count, reach);
+
+	/* It may be what is around that is missing or damaged. */
+	if (err == -L3_CORRUPT && reach == DATA_AROUND)
+		err = read_pieces(d, pieces, count, DATA_EXACT);
+	return err;
 }

@@ -150,3 +150,104 @@ bool data_is_recovered(struct data *d, uint64_t segment)
 	pthread_mutex_unlock(&d->lock);
 	return recovered;
 }
+
+/* ---- for fsck: what the store has instead ---- */
+
+/* NULL: slots carry nothing of it that is not stored. */
+static struct segment *get_recovered(struct data *d, uint64_t id)
+{
+	uint32_t len;
+
+	return data_is_recovered(d, id) ? data_seg_get(d, id, &len) : NULL;
+}
+
+uint64_t data_recovered_bytes(struct data *d, uint64_t segment)
+{
+	struct segment *seg = get_recovered(d, segment);
+	uint64_t len = seg ? seg->len : 0;
+
+	data_seg_put(seg);
+	return len;
+}
+
+static int check_object(struct segment *seg)
+{
+	struct store_meta meta;
+	char key[DATA_KEY_MAX];
+	int err;
+
+	data_key(seg->id, key);
+	err = store_head(seg->owner->config.forever, key, &meta);
+	if (err == -ENOENT)
+		return 0;
+	if (err >= 0)
+		err = data_seg_meet_recovered(seg, key);
+	if (err == -L3_CORRUPT) /* on the way, perhaps */
+		err = data_seg_meet_recovered(seg, key);
+	return err;
+}
+
+int data_recovered_check(struct data *d, uint64_t segment)
+{
+	struct segment *seg = get_recovered(d, segment);
+	int err = seg ? check_object(seg) : 0;
+
+	data_seg_put(seg);
+	return err;
+}
+
+/* Longer than a segment can be is only what is none. */
+#define OBJECT_MAX_BYTES (2 * SEGMENT_MAX_BYTES)
+
+/* Appends what the object has from `offset` on, which must come twice the same: it will be written. */
+static int get_tail(struct segment *seg, const char *key, struct buf *out)
+{
+	struct buf again CLEANUP(buf_release) = BUF_INIT;
+	struct store *s = seg->owner->config.forever;
+	uint64_t len = OBJECT_MAX_BYTES - seg->len;
+	int err = store_get(s, key, seg->len, len, out, NULL);
+
+	if (err >= 0)
+		err = store_get(s, key, seg->len, len, &again, NULL);
+	if (err < 0)
+		return err;
+	if (out->len != again.len || (out->len > 0 && memcmp(out->data, again.data, out->len) != 0))
+		return err_note(-L3_SERVER, "%s comes differently each time", key);
+	return 0;
+}
+
+/* Its own end, for an object that has no other. */
+static int put_end(struct segment *seg, struct buf *out)
+{
+	buf_add(out, seg->index.data, seg->index.len);
+	data_footer_put(out, seg->id, seg->len, seg->count);
+	return buf_error(out);
+}
+
+static int replace_object(struct segment *seg)
+{
+	struct buf tail CLEANUP(buf_release) = BUF_INIT;
+	char key[DATA_KEY_MAX];
+	struct iovec iov[2] = { { .iov_base = seg->bytes, .iov_len = seg->len } };
+	struct store_put put = { .key = key, .iov = iov, .iovcnt = 2, .cond = STORE_ALWAYS };
+	struct store_meta meta;
+	int err;
+
+	data_key(seg->id, key);
+	err = get_tail(seg, key, &tail);
+	if (err >= 0 && tail.len == 0)
+		err = put_end(seg, &tail);
+	if (err < 0)
+		return err;
+	iov[1] = (struct iovec){ .iov_base = tail.data, .iov_len = tail.len };
+	return store_put(seg->owner->config.forever, &put, &meta);
+}
+
+int data_recovered_replace(struct data *d, uint64_t segment)
+{
+	struct segment *seg = get_recovered(d, segment);
+	int err = seg ? replace_object(seg) : -ENOENT;
+
+	data_seg_put(seg);
+	return err;
+}

@@ -110,6 +110,9 @@ void data_seg_drop_spares(struct data *d);
 
 /* upload.c: a pool job; uploads what is QUEUED. */
 void data_upload_job(void *data);
+/* The object must hold all that slots carried of it: the old writer's upload, or our own. -L3_CORRUPT if it is
+ * missing, or differs. */
+int data_seg_meet_recovered(struct segment *seg, const char *key);
 
 /* runs.c: neighbouring stored ranges, fetched together. */
 struct stretch { /* [start, end) of a segment's object */

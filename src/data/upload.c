@@ -26,8 +26,7 @@ static int put_object(struct segment *seg, const char *key)
 	return store_put(seg->owner->config.forever, &put, &meta);
 }
 
-/* The object must hold all that slots carried of it: the old writer's upload, or our own. */
-static int meet_recovered(struct segment *seg, const char *key)
+int data_seg_meet_recovered(struct segment *seg, const char *key)
 {
 	struct buf there CLEANUP(buf_release) = BUF_INIT;
 	int err = store_get(seg->owner->config.forever, key, 0, seg->len, &there, NULL);
@@ -67,13 +66,13 @@ static int make_durable(struct segment *seg, const char *key)
 	int err;
 
 	if (seg->must_exist)
-		return meet_recovered(seg, key);
+		return data_seg_meet_recovered(seg, key);
 	data_footer_put(&seg->index, seg->id, seg->len, seg->count);
 	err = buf_error(&seg->index);
 	if (err == 0)
 		err = put_object(seg, key);
 	if (err == -L3_PRECONDITION)
-		err = seg->recovered ? meet_recovered(seg, key) : meet_own(seg, key);
+		err = seg->recovered ? data_seg_meet_recovered(seg, key) : meet_own(seg, key);
 	return err;
 }
 

@@ -7,6 +7,7 @@
  *	check_names.c  directory entries, and that everything can be reached
  *	check_data.c   extents, segments, objects in the store
  *	check_read.c   every byte, by several readers
+ *	check_units.c  the good parts of an extent that has a bad one
  *	check_refs.c   from segments back to files
  *	check_say.c    findings, with ranges joined and paths looked up
  *	mend.c         changes of records, in batches
@@ -145,6 +146,25 @@ int check_readers_open(struct check *c);
 int check_readers_add(struct check *c, uint64_t ino, const struct extent *e);
 /* Waits, and tells what cannot be read. Without open: fine. */
 int check_readers_close(struct check *c);
+
+/* ---- check_units.c: parts of a stored extent that are checked by themselves (data_ref_unit) ---- */
+
+typedef uint32_t check_units; /* a bit each: an extent has 32 blocks at most */
+#define CHECK_UNITS_ALL UINT32_MAX
+
+/* Those that end behind so many bytes of the object. */
+check_units check_units_behind(const struct extent *e, uint64_t object_bytes);
+/* Those of `which` that `read` says false of. */
+typedef bool (*check_unit_fn)(void *ctx, const struct extent *unit);
+check_units check_units_unread(const struct extent *e, check_units which, check_unit_fn read,
+			       void *ctx);
+struct damage_of {
+	const char *code, *why;
+	uint64_t ino;
+};
+/* Tells of what the extent has in these, some at least, and mends: that is lost, and the rest stays. */
+int check_bad_units(struct check *c, const struct damage_of *d, const struct extent *e,
+		    check_units bad);
 
 /* ---- check_refs.c ---- */
 

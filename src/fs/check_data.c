@@ -77,6 +77,11 @@ static void check_end(struct check *c, struct node *n, const struct extent *e)
 	}
 }
 
+static uint64_t end_in_object(const struct extent *e)
+{
+	return data_ref_end(&e->ref, e->raw_offset, (uint32_t)(e->end - e->start));
+}
+
 static int count_live(struct check *c, const struct extent *e)
 {
 	struct check_segment *s;
@@ -87,7 +92,7 @@ static int count_live(struct check *c, const struct extent *e)
 	if (!s)
 		return -ENOMEM;
 	s->live += e->end - e->start;
-	s->used_end = max_u64(s->used_end, (uint64_t)e->ref.offset + e->ref.stored_bytes);
+	s->used_end = max_u64(s->used_end, end_in_object(e));
 	return 0;
 }
 
@@ -288,43 +293,47 @@ static int match_segments(struct check *c)
 	return err;
 }
 
-/* What is still in memory, or carried by commits, need not be an object yet. */
+/* What is still in memory need not be an object yet, nor what commits carry. */
 static void check_object(struct check *c, struct check_segment *s)
 {
+	uint64_t carried = data_recovered_bytes(c->fs->data, s->id);
 	char key[DATA_KEY_MAX];
 
-	if (s->live == 0 || !data_is_durable(c->fs->data, s->id))
+	if (s->live == 0 || (carried == 0 && !data_is_durable(c->fs->data, s->id)))
 		return;
-	s->bad = !s->found || s->object_bytes < s->used_end;
+	s->object_bytes = max_u64(s->object_bytes, carried);
+	s->bad = s->object_bytes < s->used_end;
+	if (!s->bad)
+		return;
 	data_key(s->id, key);
 	if (!s->found)
 		check_object_problem(c, "segment-missing", key,
 				     "object %s is missing; %llu bytes of files are in it", key,
 				     (ull)s->live);
-	else if (s->bad)
+	else
 		check_object_problem(c, "segment-short", key,
 				     "object %s has %llu bytes, and extents in it up to %llu", key,
 				     (ull)s->object_bytes, (ull)s->used_end);
 }
 
-/* Which files have bytes in what is not there. */
+/* Which files have bytes in what is not there. Who has read them all knows. */
 static int see_bad_extent(struct check *c, const uint8_t *key, size_t key_len, const char *value,
 			  size_t len)
 {
+	struct damage_of d = { "bytes-missing",
+			       "cannot be read: the object that has them is missing or too short",
+			       0 };
 	struct check_segment *s = NULL;
 	struct extent e;
-	int err;
 
 	if (key_len != KEY_ORDERED_BYTES ||
 	    extent_decode(value, len, get_u64_be(key + 9), &e) < 0 || e.kind != EXTENT_STORED)
 		return 0;
 	HASH_FIND(hh, c->segments, &e.ref.segment, sizeof(e.ref.segment), s);
-	if (!s || !s->bad ||
-	    (s->found && (uint64_t)e.ref.offset + e.ref.stored_bytes <= s->object_bytes))
+	if (!s || !s->bad || end_in_object(&e) <= s->object_bytes)
 		return 0;
-	err = check_damage(c, "bytes-missing", get_u64_be(key + 1), e.start, e.end,
-			   "cannot be read: the object that has them is missing or too short");
-	return err < 0 ? err : mend_lost(c, get_u64_be(key + 1), &e);
+	d.ino = get_u64_be(key + 1);
+	return check_bad_units(c, &d, &e, check_units_behind(&e, s->object_bytes));
 }
 
 struct tables {
@@ -401,7 +410,7 @@ int check_objects(struct check *c)
 		check_object(c, s);
 		bad |= s->bad;
 	}
-	if (bad)
+	if (bad && !c->options->data)
 		err = check_scan(c, KEY_EXTENT, "extents in missing objects", see_bad_extent);
 	return err < 0 ? err : check_tables(c);
 }

@@ -4,8 +4,8 @@
  *
  * The scan of extents fills batches; each is read by a thread of its own while the next is filled,
  * so that a few READERS times what data_read fetches at once are on their way. A batch that failed
- * is read piece by piece to find out which are bad. What the readers find is told by the scanning
- * thread, when it takes the batch back.
+ * is read piece by piece, and then block by block, to find out which are bad. What the readers find
+ * is told by the scanning thread, when it takes the batch back.
  */
 #include "fs/check.h"
 
@@ -20,6 +20,7 @@
 
 struct bad_piece {
 	size_t piece;
+	check_units units; /* of its extent */
 	char why[WHY_MAX];
 };
 
@@ -45,25 +46,79 @@ struct check_readers {
 	size_t filling;
 };
 
+/* It says nothing about the object: another one would not be read now either. */
 static bool is_final(int err)
 {
-	return err == -ECANCELED || err == -L3_FENCED || err == -ENOMEM;
+	return err == -ECANCELED || err == -L3_FENCED || err == -ENOMEM || err == -L3_UNREACHABLE ||
+	       err == -L3_THROTTLED || err == -L3_CLOCK_SKEW || err == -L3_NO_BUCKET;
+}
+
+/* False: its bytes are bad. Once it could not look, nothing is any more. */
+static bool read_piece(struct check_batch *b, const struct data_piece *piece)
+{
+	int err = b->err < 0 ? 0 : data_read(b->c->fs->data, piece, 1, DATA_EXACT);
+
+	if (!is_final(err))
+		return err >= 0;
+	b->err = err;
+	(void)snprintf(b->note, WHY_MAX, "%s", err_last_note());
+	return true;
+}
+
+struct unit_reader {
+	struct check_batch *b;
+	uint8_t *dst;
+};
+
+static bool read_unit(void *ctx, const struct extent *unit)
+{
+	const struct unit_reader *r = ctx;
+	struct data_piece piece = { .ref = unit->ref,
+				    .raw_offset = unit->raw_offset,
+				    .len = (uint32_t)(unit->end - unit->start),
+				    .dst = r->dst };
+
+	return read_piece(r->b, &piece);
+}
+
+static uint64_t bytes_there(struct check *c, uint64_t segment)
+{
+	struct store_meta meta;
+	char key[DATA_KEY_MAX];
+	int err;
+
+	data_key(segment, key);
+	err = store_head(c->fs->store, key, &meta);
+	if (err < 0)
+		meta.size_bytes = err == -ENOENT ? 0 : UINT64_MAX; /* unknown: then try */
+	return max_u64(meta.size_bytes, data_recovered_bytes(c->fs->data, segment));
+}
+
+/* Of an extent that cannot be read as a whole. If it cannot although its blocks can, none is believed. */
+static check_units find_bad_units(struct check_batch *b, size_t n)
+{
+	const struct extent *e = &b->extents[n];
+	struct unit_reader r = { b, b->pieces[n].dst };
+	check_units units;
+
+	if (data_ref_unit(&e->ref) == e->ref.raw_bytes)
+		return CHECK_UNITS_ALL;
+	units = check_units_behind(e, bytes_there(b->c, e->ref.segment));
+	units |= check_units_unread(e, ~units, read_unit, &r);
+	return units ? units : CHECK_UNITS_ALL;
 }
 
 static void read_single(struct check_batch *b)
 {
 	for (size_t n = 0; n < b->count && b->err >= 0; n++) {
-		int err = data_read(b->c->fs->data, &b->pieces[n], 1, DATA_EXACT);
+		struct bad_piece *bad = &b->bad[b->bad_count];
 
-		if (is_final(err)) {
-			b->err = err;
-			(void)snprintf(b->note, WHY_MAX, "%s", err_last_note());
-		} else if (err < 0) {
-			struct bad_piece *bad = &b->bad[b->bad_count++];
-
-			bad->piece = n;
-			(void)snprintf(bad->why, WHY_MAX, "cannot be read: %s", err_last_note());
-		}
+		if (read_piece(b, &b->pieces[n]))
+			continue;
+		(void)snprintf(bad->why, WHY_MAX, "cannot be read: %s", err_last_note());
+		bad->piece = n;
+		bad->units = find_bad_units(b, n);
+		b->bad_count += b->err >= 0;
 	}
 }
 
@@ -92,12 +147,9 @@ static int take_back(struct check *c, struct check_batch *b)
 	pthread_mutex_unlock(&r->lock);
 	for (size_t n = 0; n < b->bad_count && err >= 0; n++) {
 		const struct bad_piece *bad = &b->bad[n];
-		const struct extent *e = &b->extents[bad->piece];
+		const struct damage_of d = { "bytes-damaged", bad->why, b->inos[bad->piece] };
 
-		err = check_damage(c, "bytes-damaged", b->inos[bad->piece], e->start, e->end,
-				   bad->why);
-		if (err >= 0)
-			err = mend_lost(c, b->inos[bad->piece], e);
+		err = check_bad_units(c, &d, &b->extents[bad->piece], bad->units);
 	}
 	if (b->err < 0)
 		err = err_note(b->err, "%s", b->note);

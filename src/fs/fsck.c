@@ -246,6 +246,31 @@ static int unreadable(struct fsck *f, int err)
 	return 0;
 }
 
+/* It would keep mounts from writing: what commits carry has a checksum of its own, so it is what counts. */
+static int on_differs(void *ctx, uint64_t segment)
+{
+	struct fsck *f = ctx;
+	char key[DATA_KEY_MAX];
+	int err;
+
+	data_key(segment, key);
+	if (!f->mending) {
+		problem(f, "segment-differs", key, err_last_note());
+		return 0;
+	}
+	err = keep_object(f->mending, key);
+	if (err >= 0)
+		err = data_recovered_replace(f->mending->data, segment);
+	if (err < 0)
+		return err;
+	f->result->mended++;
+	tell(f, FS_MENDED, "segment-differs", key,
+	     "%s has again what commits carried of it; a copy of what it was is kept "
+	     "under " FSCK_ASIDE,
+	     key);
+	return 0;
+}
+
 static int look_at_keys(struct fsck *f, struct fs *fs)
 {
 	struct fs_check_options o = options_with(f, on_look);
@@ -254,6 +279,8 @@ static int look_at_keys(struct fsck *f, struct fs *fs)
 
 	if (err >= 0)
 		err = load_state(fs, &r);
+	if (err >= 0)
+		err = recover_compare(&r, on_differs, f);
 	recover_release(&r);
 	if (err >= 0)
 		fs->any_shift = shift_any(fs);
@@ -462,6 +489,8 @@ static int open_as(struct fsck *f, struct fs *fs, enum db_rescue rescue)
 		err = fs_open_database(fs, false);
 	if (err >= 0)
 		err = load_state(fs, &r);
+	if (err >= 0)
+		err = recover_compare(&r, on_differs, f);
 	if (err >= 0)
 		err = recover_note(&r);
 	recover_release(&r);

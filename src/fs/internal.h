@@ -387,6 +387,10 @@ struct recovery {
 	size_t count, cap;
 };
 int recover_parts(struct recovery *r); /* before anything is read */
+/* For fsck, right after: calls differs, with the note that says how, for each segment whose object is not what slots
+ * carried of it. */
+int recover_compare(const struct recovery *r, int (*differs)(void *ctx, uint64_t segment),
+		    void *ctx);
 /* Read-only mounts do nothing more. Notes what the cleaner has to know, before a checkpoint can come; then, all
  * being started, makes objects of them, and the next opening short. */
 int recover_note(const struct recovery *r);

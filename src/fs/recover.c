@@ -37,6 +37,19 @@ int recover_parts(struct recovery *r)
 	return db_recovered_parts(r->fs->db, on_recovered_part, r);
 }
 
+int recover_compare(const struct recovery *r, int (*differs)(void *ctx, uint64_t segment),
+		    void *ctx)
+{
+	int err = 0;
+
+	for (size_t n = 0; n < r->count && err >= 0; n++) {
+		err = data_recovered_check(r->fs->data, r->segments[n]);
+		if (err == -L3_CORRUPT)
+			err = differs(ctx, r->segments[n]);
+	}
+	return err;
+}
+
 int recover_note(const struct recovery *r)
 {
 	struct txn t;

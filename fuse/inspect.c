@@ -18,7 +18,7 @@ struct inspection {
 	struct fs *fs;
 	void (*run)(struct inspection *i);
 	int fd;
-	uint64_t ino, next_ms;
+	uint64_t argument, next_ms; /* an inode; gc: flags */
 };
 
 static void say_number(struct inspection *i, const char *key, uint64_t value)
@@ -63,7 +63,7 @@ static int say_object(void *ctx, const struct fs_object_info *o)
 static void run_info(struct inspection *i)
 {
 	struct fs_file_info f;
-	int err = fs_describe(i->fs, i->ino, say_object, i, &f);
+	int err = fs_describe(i->fs, i->argument, say_object, i, &f);
 
 	if (err >= 0) {
 		say_number(i, "inode", f.attr.ino);
@@ -87,7 +87,7 @@ static void run_summary(struct inspection *i)
 {
 	struct fs_watch watch = { goes_on, i };
 	struct fs_summary s;
-	int err = fs_summarize(i->fs, i->ino, &watch, &s);
+	int err = fs_summarize(i->fs, i->argument, &watch, &s);
 
 	if (err >= 0) {
 		say_number(i, "files", s.files);
@@ -105,12 +105,48 @@ static void run_warmup(struct inspection *i)
 {
 	struct fs_watch watch = { goes_on, i };
 	struct fs_warmed w;
-	int err = fs_warm(i->fs, i->ino, &watch, &w);
+	int err = fs_warm(i->fs, i->argument, &watch, &w);
 
 	say_number(i, "files", w.files);
 	say_number(i, "fetched_bytes", w.fetched_bytes);
 	say_number(i, "held_bytes", w.held_bytes);
 	(void)ctl_write(i->fd, "b full %s", w.full ? "true" : "false");
+	say_end(i, err);
+}
+
+static bool gc_goes_on(void *ctx, const char *phase, const struct fs_gc_result *so_far)
+{
+	struct inspection *i = ctx;
+	uint64_t now = clock_mono_ms(&clock_system);
+
+	if (now < i->next_ms)
+		return true;
+	i->next_ms = now + PROGRESS_MS;
+	return daemon_state(i->daemon) == DAEMON_MOUNTED &&
+	       ctl_write(i->fd, "w %llu %llu %llu %s", (unsigned long long)so_far->found,
+			 (unsigned long long)so_far->waiting, (unsigned long long)so_far->due_ms,
+			 phase) >= 0;
+}
+
+static void run_gc(struct inspection *i)
+{
+	struct fs_gc_options options = { .dry_run = i->argument & CTL_GC_DRY_RUN,
+					 .wait = i->argument & CTL_GC_WAIT,
+					 .goes_on = gc_goes_on,
+					 .ctx = i };
+	struct fs_gc_result r;
+	int err = fs_gc(i->fs, &options, &r);
+
+	say_number(i, "found", r.found);
+	say_number(i, "found_bytes", r.found_bytes);
+	say_number(i, "rewrite", r.rewrite);
+	say_number(i, "rewrite_bytes", r.rewrite_bytes);
+	say_number(i, "in_use_bytes", r.in_use_bytes);
+	say_number(i, "deleted", r.deleted);
+	say_number(i, "deleted_bytes", r.deleted_bytes);
+	say_number(i, "waiting", r.waiting);
+	say_number(i, "waiting_bytes", r.waiting_bytes);
+	say_number(i, "due_ms", r.due_ms);
 	say_end(i, err);
 }
 
@@ -149,7 +185,8 @@ bool inspect_start(struct daemon *d, int fd, const char *line, bool *ret_kept)
 		void (*run)(struct inspection *i);
 	} known[] = { { "info ", run_info },
 		      { "summary ", run_summary },
-		      { "warmup ", run_warmup } };
+		      { "warmup ", run_warmup },
+		      { "gc ", run_gc } };
 	struct inspection *i;
 
 	*ret_kept = false;
@@ -162,7 +199,7 @@ bool inspect_start(struct daemon *d, int fd, const char *line, bool *ret_kept)
 		if (!i)
 			return true;
 		*i = (struct inspection){ .daemon = d, .fd = fd, .run = known[n].run };
-		*ret_kept = parse_u64(line + len, &i->ino) >= 0 && start(i);
+		*ret_kept = parse_u64(line + len, &i->argument) >= 0 && start(i);
 		if (!*ret_kept) {
 			(void)ctl_write(
 				fd, "s error it is being unmounted, or others are asking already");

@@ -48,7 +48,15 @@ static void teardown(void)
 static void add(const char *key, uint64_t need_cut)
 {
 	ck_assert_int_eq(store_put_bytes(m.store, key, "x", 1, STORE_CREATE, NULL, NULL), 0);
-	ck_assert_int_eq(db_gc_add(&gc, key, need_cut), 0);
+	ck_assert_int_eq(db_gc_add(&gc, key, 1, need_cut), 1);
+}
+
+static uint64_t waiting(void)
+{
+	struct db_trash t;
+
+	db_gc_counts(&gc, &t);
+	return t.waiting;
 }
 
 static void pass(uint64_t ms)
@@ -73,11 +81,11 @@ START_TEST(test_an_object_goes_after_its_cut_and_then_its_grace)
 	ck_assert(!object_exists(URL, "a"));
 	pass(GRACE_MS * 10);
 	ck_assert(object_exists(URL, "b"));
-	ck_assert_uint_eq(db_gc_count(&gc), 1);
+	ck_assert_uint_eq(waiting(), 1);
 	db_gc_settle(&gc, 9);
 	pass(GRACE_MS);
 	ck_assert(!object_exists(URL, "b"));
-	ck_assert_uint_eq(db_gc_count(&gc), 0);
+	ck_assert_uint_eq(waiting(), 0);
 }
 END_TEST
 
@@ -88,11 +96,41 @@ START_TEST(test_a_deletion_that_fails_is_tried_again)
 	refuse = true;
 	pass(GRACE_MS);
 	ck_assert(object_exists(URL, "a"));
-	ck_assert_uint_eq(db_gc_count(&gc), 1);
+	ck_assert_uint_eq(waiting(), 1);
 	ck_assert_uint_gt(db_gc_next_ms(&gc), 0);
 	refuse = false;
 	pass(db_gc_next_ms(&gc));
 	ck_assert(!object_exists(URL, "a"));
+}
+END_TEST
+
+START_TEST(test_an_object_waits_once_and_is_counted_so)
+{
+	struct db_trash t;
+
+	add("a", 1);
+	ck_assert_int_eq(db_gc_add(&gc, "a", 1, 2), 0);
+	ck_assert(db_gc_has(&gc, "a"));
+	ck_assert(!db_gc_has(&gc, "b"));
+	db_gc_counts(&gc, &t);
+	ck_assert(t.uncut);
+	ck_assert_uint_eq(t.waiting, 1);
+	ck_assert_uint_eq(t.found_bytes, 1);
+	db_gc_settle(&gc, 2);
+	db_gc_counts(&gc, &t);
+	ck_assert(!t.uncut);
+	ck_assert_uint_ge(t.due_ms, GRACE_MS);
+	refuse = true;
+	pass(GRACE_MS);
+	db_gc_counts(&gc, &t);
+	ck_assert_int_eq(t.trouble, -L3_DENIED);
+	refuse = false;
+	pass(db_gc_next_ms(&gc));
+	db_gc_counts(&gc, &t);
+	ck_assert_int_eq(t.trouble, 0);
+	ck_assert_uint_eq(t.waiting + t.waiting_bytes + t.due_ms, 0);
+	ck_assert_uint_eq(t.deleted, 1);
+	ck_assert(!db_gc_has(&gc, "a"));
 }
 END_TEST
 
@@ -121,6 +159,7 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, test_an_object_goes_after_its_cut_and_then_its_grace);
 	tcase_add_test(tc, test_a_deletion_that_fails_is_tried_again);
+	tcase_add_test(tc, test_an_object_waits_once_and_is_counted_so);
 	tcase_add_test(tc, test_many_go_with_few_requests);
 	suite_add_tcase(s, tc);
 	return run_suite(s);

@@ -252,6 +252,98 @@ START_TEST(cleaning_what_is_clean_does_nothing)
 }
 END_TEST
 
+/* ---- on request: fs_gc ---- */
+
+#define GRACE_MS 600000
+
+/* A deleted file of 3 MiB, and everything else calm. */
+static void make_garbage(void)
+{
+	make_clean_fs(URL);
+	close_fs();
+	config.grace_ms = GRACE_MS;
+	config.lease_ms = HOUR_MS;
+	open_fs(URL);
+	write_file("kept", 1 * MIB, 1);
+	write_file("gone", 3 * MIB, 2);
+	calm();
+	must(fs_unlink(fs, FS_ROOT_INO, "gone"), "unlink");
+	calm();
+}
+
+START_TEST(what_is_collected_on_request_goes_after_its_grace_and_not_before)
+{
+	struct fs_gc_options options = { .wait = false };
+	struct fs_gc_result r;
+	uint64_t before, found;
+
+	make_garbage();
+	before = stored(NULL);
+	must(fs_gc(fs, &options, &r), "gc");
+	ck_assert_uint_ge(r.found_bytes, 3 * MIB);
+	ck_assert_uint_eq(r.deleted, 0);
+	ck_assert_uint_eq(r.waiting, r.found);
+	ck_assert_uint_gt(r.due_ms, 0);
+	ck_assert_uint_le(r.due_ms, GRACE_MS + 1);
+	ck_assert_uint_ge(stored(NULL), before);
+	found = r.found;
+	options.wait = true;
+	must(fs_gc(fs, &options, &r), "gc that waits");
+	ck_assert_uint_eq(r.found, 0);
+	ck_assert_uint_eq(r.deleted, found);
+	ck_assert_uint_eq(r.waiting, 0);
+	ck_assert_uint_lt(stored(NULL), 2 * MIB);
+	check_file("kept", 1 * MIB, 1);
+	check_fs(true);
+	end_fs(URL);
+}
+END_TEST
+
+START_TEST(a_dry_run_says_what_there_is_and_changes_nothing_on_a_read_only_mount_too)
+{
+	struct fs_gc_options options = { .dry_run = true };
+	struct fs_gc_result r;
+	uint64_t before;
+
+	make_garbage();
+	before = stored(NULL);
+	must(fs_gc(fs, &options, &r), "dry run");
+	ck_assert_uint_ge(r.found_bytes, 3 * MIB);
+	ck_assert_uint_eq(r.waiting, 0);
+	close_fs();
+	config.read_only = true;
+	open_fs(URL);
+	must(fs_gc(fs, &options, &r), "dry run, read-only");
+	ck_assert_uint_ge(r.found_bytes, 3 * MIB);
+	ck_assert_uint_eq(stored(NULL), before);
+	options.dry_run = false;
+	ck_assert_int_eq(fs_gc(fs, &options, &r), -EROFS);
+	end_fs(URL);
+}
+END_TEST
+
+static bool until_it_waits(void *ctx, const char *phase, const struct fs_gc_result *so_far)
+{
+	return strcmp(phase, "waiting") != 0;
+}
+
+START_TEST(who_is_interrupted_while_waiting_leaves_everything_as_it_is)
+{
+	struct fs_gc_options options = { .wait = true, .goes_on = until_it_waits };
+	struct fs_gc_result r;
+	uint64_t before;
+
+	make_garbage();
+	before = stored(NULL);
+	ck_assert_int_eq(fs_gc(fs, &options, &r), -ECANCELED);
+	ck_assert_uint_gt(r.waiting, 0);
+	ck_assert_uint_eq(r.deleted, 0);
+	ck_assert_uint_ge(stored(NULL), before);
+	check_fs(true);
+	end_fs(URL);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("cleaning");
@@ -266,6 +358,10 @@ int main(void)
 	tcase_add_test(c, bytes_that_were_packed_and_cut_off_before_they_entered_come_back);
 	tcase_add_test(c, what_is_overwritten_or_removed_while_it_moves_stays_so);
 	tcase_add_test(c, cleaning_what_is_clean_does_nothing);
+	tcase_add_test(c, what_is_collected_on_request_goes_after_its_grace_and_not_before);
+	tcase_add_test(c,
+		       a_dry_run_says_what_there_is_and_changes_nothing_on_a_read_only_mount_too);
+	tcase_add_test(c, who_is_interrupted_while_waiting_leaves_everything_as_it_is);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

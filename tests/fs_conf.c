@@ -117,6 +117,35 @@ START_TEST(the_users_own_file_is_read_last)
 }
 END_TEST
 
+struct seen {
+	char text[256];
+	int answer;
+};
+
+static int see(void *ctx, const char *name, const struct fs_place *p)
+{
+	struct seen *s = ctx;
+	size_t len = strlen(s->text);
+
+	(void)snprintf(s->text + len, sizeof(s->text) - len, "%s %s %s;", name,
+		       p->url ? p->url : "-", p->mountpoint ? p->mountpoint : "-");
+	return s->answer;
+}
+
+START_TEST(all_names_can_be_listed_each_once)
+{
+	struct seen s = { .answer = 0 };
+
+	write_file(path, "[defaults]\nretry = 3\n[b]\nurl = mem:b\nno_such_option = 7\n[a]\n"
+			 "mountpoint = /mnt/a\n[b]\nmountpoint = /mnt/b\n");
+	ck_assert_int_eq(fs_place_each(see, &s), 0);
+	ck_assert_str_eq(s.text, "b mem:b /mnt/b;a - /mnt/a;");
+	s = (struct seen){ .answer = 7 };
+	ck_assert_int_eq(fs_place_each(see, &s), 7);
+	ck_assert_str_eq(s.text, "b mem:b /mnt/b;");
+}
+END_TEST
+
 START_TEST(unknown_names_are_errors_with_a_suggestion)
 {
 	write_file(path, "[photos]\nurl = mem:x\n[defaults]\n");
@@ -183,6 +212,7 @@ int main(void)
 	tcase_add_test(t, what_holds_for_all_comes_first_and_holds_for_urls_too);
 	tcase_add_test(t, a_section_may_stand_twice_and_the_later_word_counts);
 	tcase_add_test(t, the_users_own_file_is_read_last);
+	tcase_add_test(t, all_names_can_be_listed_each_once);
 	tcase_add_test(t, unknown_names_are_errors_with_a_suggestion);
 	tcase_add_test(t, wrong_settings_are_named_by_file_and_line);
 	tcase_add_test(t, a_file_that_others_may_write_is_not_believed);

@@ -613,7 +613,7 @@ static void keep_house(struct machine *m)
 		tolerate(m, clean_pass(fs), "cleaning");
 		break;
 	case 3:
-		tolerate(m, clean_sweep(fs), "sweeping");
+		tolerate(m, clean_sweep(fs, NULL), "sweeping");
 		break;
 	case 4:
 		orphan_drain(fs);
@@ -638,7 +638,7 @@ void job_settle(struct machine *m)
 		tolerate(m, db_checkpoint(m->fs->db), "checkpoint");
 	}
 	tolerate(m, clean_pass(m->fs), "cleaning");
-	tolerate(m, clean_sweep(m->fs), "sweeping");
+	tolerate(m, clean_sweep(m->fs, NULL), "sweeping");
 	sim_say("machine %u: settled", m->id);
 }
 

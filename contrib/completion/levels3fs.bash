@@ -14,6 +14,20 @@ _levels3fs_options() {
 	compopt -o nospace
 }
 
+# Names of levels3fs.conf and folders of mounts, each a line that may have blanks; other folders and files as well.
+_levels3fs_places() {
+	local place
+	compopt -o default
+	while IFS= read -r place; do
+		[[ -n $place && $place = "$word"* ]] && COMPREPLY+=("$place")
+	done < <(levels3fs complete "$verb" @ 2>/dev/null)
+	# With any of its own, bash would not look for files itself.
+	if [ ${#COMPREPLY[@]} != 0 ] && [ -n "$word" ]; then
+		while IFS= read -r place; do COMPREPLY+=("$place"); done < <(compgen -f -- "$word")
+	fi
+	compopt -o filenames
+}
+
 _levels3fs_first() {
 	case $word in
 	-*) _levels3fs_lines mount; COMPREPLY+=($(compgen -W "--help --version" -- "$word")) ;;
@@ -36,7 +50,7 @@ _levels3fs() {
 	3,*,lease,-*) _levels3fs_lines lease ;;
 	3,*,lease,*) COMPREPLY=($(compgen -W "show break" -- "$word")) ;;
 	*,*,*,-*) _levels3fs_lines "$verb" ;;
-	*) compopt -o default ;; # folders, files
+	*) _levels3fs_places ;;
 	esac
 	# It replaces what comes after the last of these only.
 	cut=${word%"${word##*[=:]}"}

@@ -14,12 +14,18 @@
 /* ---- finding it ---- */
 
 /* -ENOTSUP: nothing of ours is mounted there. */
-static int connect_to(const char *path, int *ret_fd)
+static int connect_to(const char *word, int *ret_fd)
 {
-	char dir[PATH_MAX], target[PATH_MAX];
+	char path[PATH_MAX], dir[PATH_MAX] = "", target[PATH_MAX];
 	struct ctl_mount m;
-	int err = ctl_resolve(path, dir);
+	int err = cli_place_dir(word, path);
 
+	if (err == -ENOENT)
+		return -ENOTSUP;
+	if (err >= 0)
+		err = ctl_resolve(path, dir);
+	else
+		return err;
 	if (err >= 0)
 		err = ctl_mount_at(dir, &m);
 	if (err < 0 && realpath(path, target))
@@ -32,7 +38,9 @@ static int connect_to(const char *path, int *ret_fd)
 int cli_ask_failed(const char *path, int err)
 {
 	if (err == -ENOTSUP)
-		return cli_say(EXIT_FAILED, "no levels3fs is mounted on %s", path);
+		return cli_place_missing(EXIT_FAILED, path);
+	if (err == -L3_BAD_OPTION || err == -L3_DENIED) /* a file of names cannot be used */
+		return cli_say(EXIT_FAILED, "%s", err_last_note());
 	if (err == -EACCES)
 		return cli_say(EXIT_FAILED,
 			       "%s was mounted by somebody else; only they and root may ask", path);
@@ -61,13 +69,18 @@ static bool is_in(const char *path, struct ctl_mount *ret)
 	return ctl_mount_of(path, ret) >= 0 && ctl_mount_is_ours(ret);
 }
 
-int cli_ask_inode(const char *path, const char *question, int *ret_fd)
+int cli_ask_inode(const char *word, const char *question, int *ret_fd)
 {
-	char dir[PATH_MAX], target[PATH_MAX];
+	char path[PATH_MAX], dir[PATH_MAX], target[PATH_MAX];
 	int fd CLEANUP(close_fd) = -1;
 	struct ctl_mount m;
 	struct stat st;
-	int err = ctl_resolve(path, dir);
+	int err = cli_place_dir(word, path);
+
+	if (err == -ENOENT)
+		return -ENOTSUP;
+	if (err >= 0)
+		err = ctl_resolve(path, dir);
 
 	if (err < 0)
 		return err;

@@ -27,6 +27,8 @@ static const struct cli_verb verbs[] = {
 	  &cli_warmup_options, NULL },
 	{ "fsck", "URL [-o OPTIONS] [--repair]", "check a filesystem, or repair it", cli_fsck,
 	  cli_fsck_help, &cli_fsck_options, NULL },
+	{ "gc", "DIR|URL [--dry-run] [--wait]", "collect what nothing needs any more, now", cli_gc,
+	  cli_gc_help, &cli_gc_options, NULL },
 	{ "ls", "URL [PATH…] [-l] [-R]", "list folders of a filesystem that is not mounted", cli_ls,
 	  cli_ls_help, &cli_ls_options, NULL },
 	{ "cat", "URL PATH…", "write out files of such a filesystem", cli_cat, cli_cat_help,
@@ -77,7 +79,9 @@ static void print_usage(FILE *out)
 	print_verb(out, mount_verb);
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
 		print_verb(out, &verbs[i]);
-	(void)fputs("\nURL is s3://BUCKET/PREFIX or file:///ABSOLUTE/FOLDER.\n"
+	(void)fputs("\nURL is s3://BUCKET/PREFIX or file:///ABSOLUTE/FOLDER; a name of "
+		    "levels3fs.conf(5) does "
+		    "for it, and for DIR.\n"
 		    "levels3fs help VERB says more; so do the manual pages levels3fs(1) and "
 		    "mount.levels3fs(8).\n",
 		    out);
@@ -138,7 +142,28 @@ static void list_options(const struct cli_options *o)
 			(void)printf("--%s\n", l->name);
 }
 
-/* levels3fs complete [VERB [-o]]: what may stand there, each on a line. contrib/completion asks. */
+static int list_name(void *ctx, const char *name, const struct fs_place *p)
+{
+	(void)puts(name);
+	return 0;
+}
+
+static bool list_ours(void *ctx, const struct ctl_mount *m)
+{
+	if (ctl_mount_is_ours(m))
+		(void)puts(m->dir);
+	return true;
+}
+
+/* Names of the configuration, and where the verb is about a mount, the folders of those. */
+static void list_places(const struct cli_verb *v)
+{
+	(void)fs_place_each(list_name, NULL);
+	if (strncmp(v->arguments, "DIR", 3) == 0 || strncmp(v->arguments, "PATH", 4) == 0)
+		(void)ctl_mount_each(list_ours, NULL);
+}
+
+/* levels3fs complete [VERB [-o|@]]: what may stand there, each on a line; "@" is a place. contrib/completion asks. */
 static int complete(int argc, char **argv)
 {
 	const struct cli_verb *v;
@@ -152,7 +177,9 @@ static int complete(int argc, char **argv)
 	v = find(argv[1]);
 	if (!v || !v->options)
 		return v ? 0 : EXIT_FAILED;
-	if (argc > 2)
+	if (argc > 2 && strcmp(argv[2], "@") == 0)
+		list_places(v);
+	else if (argc > 2)
 		list_after_o(v);
 	else
 		list_options(v->options);

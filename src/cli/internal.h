@@ -5,6 +5,7 @@
  *	cli.c       the table of verbs, help, typos
  *	say.c       messages, progress
  *	url.c       what verbs on a URL share
+ *	place.c     which mount a word means
  *	mkfs.c      mkfs
  *	fsck.c      fsck
  *	json.c      strings of JSON
@@ -13,6 +14,7 @@
  *	copy.c      cp
  *	lease.c     lease show, lease break
  *	destroy.c   destroy
+ *	gc.c        gc
  *	umount.c    umount, and the helper of umount(8)
  *	busy.c      who uses a mount
  *	ask.c       asking the daemon of a mount
@@ -77,6 +79,9 @@ extern const struct cli_options cli_cp_options;
 int cli_lease(int argc, char **argv);
 void cli_lease_help(FILE *out);
 extern const struct cli_options cli_lease_options;
+int cli_gc(int argc, char **argv);
+void cli_gc_help(FILE *out);
+extern const struct cli_options cli_gc_options;
 int cli_destroy(int argc, char **argv);
 void cli_destroy_help(FILE *out);
 extern const struct cli_options cli_destroy_options;
@@ -115,6 +120,8 @@ struct cli_url { /* of a verb: "VERB [OPTIONS] [ACTION] URL REST…"; a name of 
 	int (*take_own)(struct cli_url *u, int opt, const char *argument);
 	bool takes_action; /* may be set: a word comes before the URL */
 	const char *action;
+	bool takes_dir; /* may be set: a folder does for the URL, */
+	const char *dir; /* and was given; then there is no url */
 	const char *url;
 	char **rest;
 	int rest_count;
@@ -158,6 +165,18 @@ void cli_store_close(struct cli_store *s);
 void cli_store_lease(const struct cli_store *s, const struct cli_url *u, const char *who,
 		     struct lease_config *ret);
 
+/* ---- place.c ---- */
+
+/* "s3://…" and the like, as opposed to a folder, or a name of levels3fs.conf(5). */
+bool cli_is_url(const char *word);
+/* The folder of the mount that a word means. What is neither URL nor name is taken for the folder itself; a folder of a
+ * mount goes before a name. -ENOENT: it is not mounted; -L3_BAD_OPTION, -L3_DENIED with a note: the files cannot be read. */
+int cli_place_dir(const char *word, char out[PATH_MAX]);
+/* Is it a folder, of a mount or not, rather than a URL or a name? */
+bool cli_place_is_dir(const char *word);
+/* Says that nothing of ours is mounted there, or what was probably meant; returns code. */
+int cli_place_missing(int code, const char *word);
+
 /* ---- ask.c ---- */
 
 #define CLI_ITEMS_MAX 128
@@ -171,7 +190,7 @@ struct cli_answer {
 	struct cli_item items[CLI_ITEMS_MAX];
 	size_t count;
 };
-/* Asks the daemon of the mount on this folder. -ENOTSUP nothing is mounted there, -EACCES, or it does not answer:
+/* Asks the daemon of the mount on this folder, or of this name or URL. -ENOTSUP nothing is mounted there, -EACCES, or it does not answer:
  * cli_ask_failed says which, and returns the exit code. */
 int cli_answer_ask(const char *path, const char *question, struct cli_answer *ret);
 int cli_ask_failed(const char *path, int err);

@@ -23,7 +23,8 @@ enum { UMOUNT_USAGE = 1, UMOUNT_SYSTEM = 2, UMOUNT_FAILED = 32 };
 #define HEARD_MS 10000
 
 struct umount_command {
-	const char *path; /* as given */
+	const char *word; /* as given: a folder, a URL, a name of levels3fs.conf(5) */
+	char path[PATH_MAX];
 	char dir[PATH_MAX];
 	bool force, lazy, quiet, help;
 	struct ctl_reader daemon; /* .fd -1: not reached */
@@ -215,7 +216,8 @@ static int unmount_and_follow(struct umount_command *c, const struct ctl_mount *
 static int follow_leftover(struct umount_command *c)
 {
 	if (ctl_connect_by_dir(c->dir, &c->daemon.fd, &c->pid) < 0)
-		return cli_say(UMOUNT_USAGE, "%s is not mounted", c->dir);
+		return strchr(c->word, '/') ? cli_say(UMOUNT_USAGE, "%s is not mounted", c->dir)
+					    : cli_place_missing(UMOUNT_USAGE, c->word);
 	if (ctl_write(c->daemon.fd, c->force ? "abort" : "watch") < 0)
 		return cli_say(UMOUNT_USAGE, "%s is not mounted", c->dir);
 	return c->lazy ? 0 : follow(c);
@@ -225,7 +227,10 @@ static int follow_leftover(struct umount_command *c)
 static int find_mount(struct umount_command *c, struct ctl_mount *ret)
 {
 	char target[PATH_MAX];
-	int err = ctl_resolve(c->path, c->dir);
+	int err = cli_place_dir(c->word, c->path);
+
+	if (err >= 0)
+		err = ctl_resolve(c->path, c->dir);
 
 	if (err >= 0)
 		err = ctl_mount_at(c->dir, ret);
@@ -241,9 +246,12 @@ static int run(struct umount_command *c)
 	struct ctl_mount m;
 	int err = find_mount(c, &m), code;
 
+	if (err < 0 && !c->path[0])
+		return err == -ENOENT ? cli_place_missing(UMOUNT_USAGE, c->word)
+				      : cli_say(UMOUNT_USAGE, "%s", err_last_note());
 	if (err < 0 && !c->dir[0])
 		return cli_say(UMOUNT_USAGE, "\"%s\" is no folder that can be looked up: %s",
-			       c->path, err_text(err));
+			       c->word, err_text(err));
 	if (err < 0)
 		code = follow_leftover(c);
 	else if (!ctl_mount_is_ours(&m))
@@ -262,7 +270,7 @@ static int take_dir(struct umount_command *c, int argc, char **argv)
 {
 	if (argc - optind != 1)
 		return cli_say(UMOUNT_USAGE, "umount needs one folder: levels3fs umount DIR");
-	c->path = argv[optind];
+	c->word = argv[optind];
 	return 0;
 }
 

@@ -99,7 +99,10 @@ int cli_url_parse(struct cli_url *u, int argc, char **argv, const struct cli_opt
 			       argv[0]);
 	u->rest = argv + optind + 1;
 	u->rest_count = argc - optind - 1;
-	return settle(u, argv[optind]);
+	if (!u->takes_dir || !cli_place_is_dir(argv[optind]))
+		return settle(u, argv[optind]);
+	u->dir = argv[optind];
+	return parse_lists(u) < 0 ? cli_say(u->usage_code, "%s", err_last_note()) : 0;
 }
 
 int cli_url_open(struct cli_url *u, int code, struct fs **ret)

@@ -340,7 +340,7 @@ bool db_is_dirty(struct db *db)
 	return db_is_writable(db) && db_env_is_dirty(&db->env);
 }
 
-int db_discard(struct db *db, const char *key)
+int db_discard(struct db *db, const char *key, uint64_t bytes)
 {
 	int err = check_writable(db);
 	uint64_t cut;
@@ -348,9 +348,26 @@ int db_discard(struct db *db, const char *key)
 	if (err)
 		return err;
 	cut = db_chain_cut_needed(&db->chain);
-	err = db_gc_add(&db->gc, key, cut);
-	if (!err && db_chain_cut_is_durable(&db->chain, cut))
+	err = db_gc_add(&db->gc, key, bytes, cut);
+	if (err > 0 && db_chain_cut_is_durable(&db->chain, cut))
 		db_gc_settle(&db->gc, cut);
+	return err < 0 ? err : 0;
+}
+
+void db_trash(struct db *db, struct db_trash *ret)
+{
+	db_gc_counts(&db->gc, ret);
+}
+
+int db_collect(struct db *db, struct db_trash *ret)
+{
+	int err = check_writable(db);
+
+	if (!err && lease_lost(db->config.lease))
+		err = err_note(-L3_FENCED, "a newer mount owns the filesystem");
+	if (!err && lease_valid(db->config.lease))
+		db_gc_run(&db->gc);
+	db_gc_counts(&db->gc, ret);
 	return err;
 }
 
@@ -436,6 +453,7 @@ void db_stats(struct db *db, struct db_stats *ret)
 {
 	struct chain *c = &db->chain;
 	struct keeper *k = &db->keeper;
+	struct db_trash trash;
 
 	memset(ret, 0, sizeof(*ret));
 	pthread_mutex_lock(&c->lock);
@@ -453,5 +471,6 @@ void db_stats(struct db *db, struct db_stats *ret)
 	ret->pending_bytes = db_env_uncut_bytes(&db->env);
 	ret->upload_bytes = db_env_upload_bytes(&db->env);
 	db_env_count(&db->env, &ret->tables, &ret->table_bytes, &ret->log_bytes);
-	ret->discards_waiting = db_gc_count(&db->gc);
+	db_gc_counts(&db->gc, &trash);
+	ret->discards_waiting = trash.waiting;
 }

@@ -194,12 +194,30 @@ int db_seal_part(struct db_seal *seal, uint64_t id, uint64_t offset, const void 
 
 /* Deletes the object once the cut that holds everything written so far is durable and the grace has
  * passed. Kept in memory: what a crash leaves behind is found by db_sweep of a later mount. */
-int db_discard(struct db *db, const char *key);
+int db_discard(struct db *db, const char *key, uint64_t bytes);
+struct db_trash { /* what db_discard took, and tables that went out of use */
+	uint64_t waiting, waiting_bytes; /* now: objects to be deleted */
+	uint64_t due_ms;		 /* ms from now until the grace of all of them is over, */
+	bool uncut;			 /* but for some that wait for a commit */
+	uint64_t found, found_bytes;	 /* all since opening */
+	uint64_t deleted, deleted_bytes;
+	int trouble; /* the store refused the last deletion: it is tried again later */
+	char note[256];
+};
+void db_trash(struct db *db, struct db_trash *ret);
+/* Deletes what is due now, as is done in the background otherwise. ret is filled in any case. -EROFS, -L3_FENCED. */
+int db_collect(struct db *db, struct db_trash *ret);
 /* Lists prefix and discards objects that `referenced` denies and that are older than an hour by the
  * store's clock, written under an epoch before ours. For data/ by the owner; table/ is done by db
- * itself some time after opening. Returns the number discarded or an error. */
+ * itself some time after opening, or with db_sweep_tables. With `look`, which may be NULL, they are added up there
+ * and nothing is discarded; also where the database is read-only. Returns their number or an error. */
 typedef bool (*db_referenced_fn)(void *ctx, const char *key);
-int db_sweep(struct db *db, const char *prefix, db_referenced_fn referenced, void *ctx);
+struct db_garbage {
+	uint64_t objects, bytes;
+};
+int db_sweep(struct db *db, const char *prefix, db_referenced_fn referenced, void *ctx,
+	     struct db_garbage *look);
+int db_sweep_tables(struct db *db, struct db_garbage *look);
 /* Calls fn for every table object that the database refers to (fsck). */
 int db_each_table(struct db *db, int (*fn)(void *ctx, const char *key, uint64_t size_bytes),
 		  void *ctx);

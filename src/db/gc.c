@@ -5,8 +5,12 @@
 #include "db/gc.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define HASH_NONFATAL_OOM 1 /* a failed HASH_ADD leaves hh.tbl NULL */
+#include <uthash.h>
 
 #define GC_BATCH 1000
 #define GC_RETRY_MS 30000
@@ -15,6 +19,8 @@ struct discard {
 	struct discard *next;
 	uint64_t need_cut;
 	uint64_t due_ns;
+	uint64_t bytes;
+	UT_hash_handle hh;
 	char key[];
 };
 
@@ -39,6 +45,7 @@ static void free_list(struct discard *d)
 
 void db_gc_release(struct gc *gc)
 {
+	HASH_CLEAR(hh, gc->table);
 	free_list(gc->waiting);
 	free_list(gc->dated);
 	pthread_mutex_destroy(&gc->lock);
@@ -62,20 +69,43 @@ static void push(struct discard ***end, struct discard *d)
 	*end = &d->next;
 }
 
-int db_gc_add(struct gc *gc, const char *key, uint64_t need_cut)
+/* gc.lock held. Takes d. 0 if the key is in it already, -ENOMEM. */
+static int enter(struct gc *gc, struct discard *d)
+{
+	struct discard *same;
+
+	HASH_FIND_STR(gc->table, d->key, same);
+	if (!same) {
+		HASH_ADD_STR(gc->table, key, d);
+		if (d->hh.tbl) {
+			push(&gc->waiting_end, d);
+			gc->counts.waiting++;
+			gc->counts.waiting_bytes += d->bytes;
+			gc->counts.found++;
+			gc->counts.found_bytes += d->bytes;
+			return 1;
+		}
+	}
+	free(d);
+	return same ? 0 : -ENOMEM;
+}
+
+int db_gc_add(struct gc *gc, const char *key, uint64_t bytes, uint64_t need_cut)
 {
 	size_t len = strlen(key) + 1;
 	struct discard *d = malloc(sizeof(*d) + len);
+	int err = -ENOMEM;
 
-	if (!d)
-		return err_note(-ENOMEM, "no memory to remember that %s is to be deleted", key);
-	*d = (struct discard){ .need_cut = need_cut };
-	memcpy(d->key, key, len);
-	pthread_mutex_lock(&gc->lock);
-	push(&gc->waiting_end, d);
-	gc->count++;
-	pthread_mutex_unlock(&gc->lock);
-	return 0;
+	if (d) {
+		*d = (struct discard){ .need_cut = need_cut, .bytes = bytes };
+		memcpy(d->key, key, len);
+		pthread_mutex_lock(&gc->lock);
+		err = enter(gc, d);
+		pthread_mutex_unlock(&gc->lock);
+	}
+	if (err < 0)
+		return err_note(err, "no memory to remember that %s is to be deleted", key);
+	return err;
 }
 
 static uint64_t now_ns(struct gc *gc)
@@ -137,14 +167,28 @@ static void put_back(struct gc *gc, struct discard *list)
 
 static void finish_list(struct gc *gc, struct discard *list)
 {
-	size_t n = 0;
-
-	for (const struct discard *d = list; d; d = d->next, n++)
+	for (const struct discard *d = list; d; d = d->next)
 		cache_forget(gc->config.cache, d->key);
 	pthread_mutex_lock(&gc->lock);
-	gc->count -= n;
+	for (struct discard *d = list; d; d = d->next) {
+		HASH_DEL(gc->table, d);
+		gc->counts.waiting--;
+		gc->counts.waiting_bytes -= d->bytes;
+		gc->counts.deleted++;
+		gc->counts.deleted_bytes += d->bytes;
+	}
+	gc->counts.trouble = 0;
 	pthread_mutex_unlock(&gc->lock);
 	free_list(list);
+}
+
+static void note_trouble(struct gc *gc, int err)
+{
+	log_debug("superfluous objects stay for now: %s", err_last_note());
+	pthread_mutex_lock(&gc->lock);
+	gc->counts.trouble = err;
+	(void)snprintf(gc->counts.note, sizeof(gc->counts.note), "%s", err_last_note());
+	pthread_mutex_unlock(&gc->lock);
 }
 
 void db_gc_run(struct gc *gc)
@@ -155,7 +199,7 @@ void db_gc_run(struct gc *gc)
 		int err = remove_list(gc, list);
 
 		if (err) {
-			log_debug("superfluous objects stay for now: %s", err_last_note());
+			note_trouble(gc, err);
 			put_back(gc, list);
 			return;
 		}
@@ -174,12 +218,34 @@ uint64_t db_gc_next_ms(struct gc *gc)
 	return next;
 }
 
-uint64_t db_gc_count(struct gc *gc)
+/* gc.lock held. The dated ones are in the order of their time. */
+static uint64_t last_due_ns(const struct gc *gc)
 {
-	uint64_t n;
+	uint64_t due = 0;
+
+	for (const struct discard *d = gc->dated; d; d = d->next)
+		due = d->due_ns;
+	return due;
+}
+
+void db_gc_counts(struct gc *gc, struct db_trash *ret)
+{
+	uint64_t now = now_ns(gc), due;
 
 	pthread_mutex_lock(&gc->lock);
-	n = gc->count;
+	*ret = gc->counts;
+	due = last_due_ns(gc);
+	ret->uncut = gc->waiting != NULL;
 	pthread_mutex_unlock(&gc->lock);
-	return n;
+	ret->due_ms = due > now ? (due - now) / 1000000 + 1 : 0;
+}
+
+bool db_gc_has(struct gc *gc, const char *key)
+{
+	struct discard *d;
+
+	pthread_mutex_lock(&gc->lock);
+	HASH_FIND_STR(gc->table, key, d);
+	pthread_mutex_unlock(&gc->lock);
+	return d != NULL;
 }

@@ -8,8 +8,7 @@
 #ifndef LEVELS3_DB_GC_H
 #define LEVELS3_DB_GC_H
 
-#include "cache/cache.h"
-#include "store/store.h"
+#include "db/db.h"
 
 #define GC_NEVER UINT64_MAX
 
@@ -27,19 +26,22 @@ struct gc {
 	pthread_mutex_t lock;
 	struct discard *waiting, **waiting_end; /* for their cut; need_cut ascending */
 	struct discard *dated, **dated_end;	/* for their time; due_ns ascending */
-	uint64_t count;
+	struct discard *table;			/* both, by key */
+	struct db_trash counts;
 };
 
 void db_gc_init(struct gc *gc, const struct gc_config *config);
 void db_gc_release(struct gc *gc);
-/* The object may go once cut number need_cut is durable and the grace has passed. */
-int db_gc_add(struct gc *gc, const char *key, uint64_t need_cut);
+/* The object may go once cut number need_cut is durable and the grace has passed. 1; 0 if it is waiting already. */
+int db_gc_add(struct gc *gc, const char *key, uint64_t bytes, uint64_t need_cut);
 /* Cuts up to this one are durable. */
 void db_gc_settle(struct gc *gc, uint64_t durable_cut);
 /* Deletes what is due, in batches. Failed ones are tried again later. */
 void db_gc_run(struct gc *gc);
 /* When db_gc_run next has something to do: ms from now, 0 for now, GC_NEVER. */
 uint64_t db_gc_next_ms(struct gc *gc);
-uint64_t db_gc_count(struct gc *gc);
+/* Is it waiting? */
+bool db_gc_has(struct gc *gc, const char *key);
+void db_gc_counts(struct gc *gc, struct db_trash *ret);
 
 #endif

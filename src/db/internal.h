@@ -65,7 +65,4 @@ int db_keeper_checkpoint(struct db *db);
 /* Deletes what the two newest checkpoints make superfluous. */
 int db_trim_run(struct db *db, const struct checkpoint *newest);
 
-/* Tables that no state names. */
-int db_sweep_tables(struct db *db);
-
 #endif

@@ -221,7 +221,7 @@ static bool sweep_is_due(struct db *db, uint64_t *ret_wait_ms)
 
 static void sweep_once(struct db *db)
 {
-	if (db_sweep_tables(db) < 0)
+	if (db_sweep_tables(db, NULL) < 0)
 		log_debug("no sweep this time: %s", err_last_note());
 	db->keeper.swept = true;
 }

@@ -161,7 +161,7 @@ static void discard_tables(struct chain *c, const struct rec *recs, uint64_t cut
 	for (; recs; recs = recs->next) {
 		if (recs->type != REC_REMOVE || !recs->file->table)
 			continue;
-		if (db_gc_add(c->gc, recs->file->table->key, cut) != 0)
+		if (db_gc_add(c->gc, recs->file->table->key, recs->file->table->size, cut) < 0)
 			log_debug("left to a later sweep: %s", recs->file->table->key);
 	}
 }

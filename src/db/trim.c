@@ -179,7 +179,7 @@ struct horizon {	 /* objects written before both are old enough */
 };
 
 /* The store's time is that of our fence, plus what has passed since by our own clock. */
-static int find_horizon(struct db *db, struct horizon *ret)
+static int horizon_of_fence(struct db *db, struct horizon *ret)
 {
 	struct clock *clock = db->config.clock;
 	struct store_meta meta;
@@ -196,41 +196,85 @@ static int find_horizon(struct db *db, struct horizon *ret)
 	return 0;
 }
 
-static int sweep_page(struct db *db, const struct horizon *h, const struct store_list *l,
-		      db_referenced_fn referenced, void *ctx)
+/* Nothing is going to be deleted by it. */
+static void estimate_horizon(struct db *db, struct horizon *ret)
 {
+	int64_t now_s = db->config.clock->real_ns(db->config.clock) / 1000000000;
+
+	ret->epoch_s = now_s - SWEEP_SKEW_S;
+	ret->hour_s = now_s - SWEEP_AGE_S;
+}
+
+static int find_horizon(struct db *db, struct horizon *ret)
+{
+	if (!db_is_writable(db)) {
+		estimate_horizon(db, ret);
+		return 0;
+	}
+	return horizon_of_fence(db, ret);
+}
+
+struct sweep {
+	struct db *db;
+	struct horizon horizon;
+	db_referenced_fn referenced;
+	void *ctx;
+	struct db_garbage *look;
+};
+
+/* 1, or 0 if it waits for its deletion already. */
+static int sweep_object(struct sweep *s, const struct store_entry *e)
+{
+	int err = 0;
+
+	if (db_gc_has(&s->db->gc, e->key))
+		return 0;
+	if (s->look) {
+		s->look->objects++;
+		s->look->bytes += e->size_bytes;
+	} else {
+		err = db_discard(s->db, e->key, e->size_bytes);
+	}
+	return err ? err : 1;
+}
+
+static int sweep_page(struct sweep *s, const struct store_list *l)
+{
+	const struct horizon *h = &s->horizon;
 	int count = 0;
 
 	for (size_t i = 0; i < l->count; i++) {
 		const struct store_entry *e = &l->entries[i];
-		int err;
+		int n;
 
-		if (e->mtime_s >= h->epoch_s || e->mtime_s >= h->hour_s || referenced(ctx, e->key))
+		if (e->mtime_s >= h->epoch_s || e->mtime_s >= h->hour_s ||
+		    s->referenced(s->ctx, e->key))
 			continue;
-		err = db_discard(db, e->key);
-		if (err)
-			return err;
-		count++;
+		n = sweep_object(s, e);
+		if (n < 0)
+			return n;
+		count += n;
 	}
 	return count;
 }
 
-int db_sweep(struct db *db, const char *prefix, db_referenced_fn referenced, void *ctx)
+int db_sweep(struct db *db, const char *prefix, db_referenced_fn referenced, void *ctx,
+	     struct db_garbage *look)
 {
+	struct sweep s = { .db = db, .referenced = referenced, .ctx = ctx, .look = look };
 	char after[STORE_KEY_MAX + 1] = "";
-	struct horizon h;
 	bool more = true;
 	int count = 0, n;
 	int err;
 
-	if (!db_is_writable(db))
+	if (!look && !db_is_writable(db))
 		return err_note(-EROFS, "a read-only database is not swept");
-	err = find_horizon(db, &h);
+	err = find_horizon(db, &s.horizon);
 	while (!err && more && count < INT32_MAX / 2) {
 		struct store_list l = STORE_LIST_INIT;
 
 		err = store_list(db->config.store, prefix, after[0] ? after : NULL, 0, &l);
-		n = err ? err : sweep_page(db, &h, &l, referenced, ctx);
+		n = err ? err : sweep_page(&s, &l);
 		more = !err && l.more && l.count > 0;
 		if (more)
 			memcpy(after, l.entries[l.count - 1].key,
@@ -240,7 +284,8 @@ int db_sweep(struct db *db, const char *prefix, db_referenced_fn referenced, voi
 			return n;
 		count += n;
 	}
-	db_keeper_kick(db);
+	if (!look)
+		db_keeper_kick(db);
 	return err ? err : count;
 }
 
@@ -265,7 +310,7 @@ static bool table_kept(void *ctx, const char *key)
 	return strcmp(same, key) != 0 || table_referenced(ctx, key);
 }
 
-int db_sweep_tables(struct db *db)
+int db_sweep_tables(struct db *db, struct db_garbage *look)
 {
 	struct names keep = { 0 };
 	struct entry *e, *tmp;
@@ -281,7 +326,7 @@ int db_sweep_tables(struct db *db)
 	if (!err)
 		err = db_env_table_keys(&db->env, &keep);
 	if (!err)
-		err = db_sweep(db, TABLE_PREFIX, table_kept, &keep);
+		err = db_sweep(db, TABLE_PREFIX, table_kept, &keep, look);
 	db_names_release(&keep);
 	return err;
 }

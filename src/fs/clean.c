@@ -37,7 +37,9 @@ struct cleaner {
 	pthread_cond_t wake;
 	pthread_t thread;
 	bool running, stopping;
-	bool busy; /* a pass is under way */
+	bool busy;		    /* a pass is under way, */
+	bool (*goes_on)(void *ctx); /* for somebody who may end it; may be NULL */
+	void *ctx;
 	uint64_t started_ms, passed_ms;
 	uint64_t garbage; /* in memory's counters, after the last pass */
 	bool passed, swept;
@@ -145,7 +147,7 @@ static int census_take(struct fs *fs, struct census *c)
 static bool may_touch(struct fs *fs, uint64_t segment)
 {
 	return data_is_durable(fs->data, segment) && !data_is_recovered(fs->data, segment) &&
-	       !pending_has(fs, segment);
+	       (fs->read_only || !pending_has(fs, segment));
 }
 
 static bool is_tiny(const struct census_entry *e)
@@ -202,7 +204,7 @@ static int give_up(struct fs *fs, const struct census_entry *e)
 		return err;
 	data_key(e->segment, key);
 	log_debug("%s: %llu bytes, none live", key, (unsigned long long)e->rec.total_bytes);
-	err = db_discard(fs->db, key);
+	err = db_discard(fs->db, key, e->rec.total_bytes);
 	return err < 0 ? err : 1;
 }
 
@@ -213,7 +215,7 @@ static bool is_stopping(struct cleaner *c)
 	pthread_mutex_lock(&c->lock);
 	stopping = c->stopping;
 	pthread_mutex_unlock(&c->lock);
-	return stopping;
+	return stopping || (c->goes_on && !c->goes_on(c->ctx));
 }
 
 static int give_up_dead(struct fs *fs, const struct census *census)
@@ -280,8 +282,36 @@ static int pass(struct fs *fs)
 	return err < 0 ? err : given;
 }
 
+static void view_segment(struct fs *fs, const struct census_entry *e, bool tiny,
+			 struct clean_view *view)
+{
+	if (!may_touch(fs, e->segment))
+		return;
+	if (e->rec.live_bytes == 0) {
+		view->dead++;
+		view->dead_bytes += e->rec.total_bytes;
+	} else if (is_sparse(&e->rec) || (tiny && is_tiny(e))) {
+		view->sparse++;
+		view->sparse_bytes += e->rec.total_bytes;
+		view->live_bytes += min_u64(e->rec.live_bytes, e->rec.total_bytes);
+	}
+}
+
+int clean_look(struct fs *fs, struct clean_view *ret)
+{
+	struct census census = { 0 };
+	int err = census_take(fs, &census);
+	bool tiny = too_many_tiny(&census);
+
+	*ret = (struct clean_view){ 0 };
+	for (size_t n = 0; n < census.count && err >= 0; n++)
+		view_segment(fs, &census.at[n], tiny, ret);
+	free(census.at);
+	return err;
+}
+
 /* Alone: a second caller waits. */
-int clean_pass(struct fs *fs)
+int clean_pass_while(struct fs *fs, bool (*goes_on)(void *ctx), void *ctx)
 {
 	struct cleaner *c = fs->cleaner;
 	int err;
@@ -293,12 +323,20 @@ int clean_pass(struct fs *fs)
 		pthread_cond_wait(&c->wake, &c->lock);
 	c->busy = true;
 	pthread_mutex_unlock(&c->lock);
+	c->goes_on = goes_on;
+	c->ctx = ctx;
 	err = pass(fs);
+	c->goes_on = NULL;
 	pthread_mutex_lock(&c->lock);
 	c->busy = false;
 	pthread_cond_broadcast(&c->wake);
 	pthread_mutex_unlock(&c->lock);
 	return err;
+}
+
+int clean_pass(struct fs *fs)
+{
+	return clean_pass_while(fs, NULL, NULL);
 }
 
 /* ---- sweeping ---- */
@@ -323,9 +361,9 @@ static bool is_referenced(void *ctx, const char *key)
 	return db_value(fs, &k, &value) != -ENOENT;
 }
 
-int clean_sweep(struct fs *fs)
+int clean_sweep(struct fs *fs, struct db_garbage *look)
 {
-	return db_sweep(fs->db, "data/", is_referenced, fs);
+	return db_sweep(fs->db, "data/", is_referenced, fs, look);
 }
 
 /* ---- the thread ---- */
@@ -376,7 +414,7 @@ static void look(struct fs *fs, struct cleaner *c)
 		c->garbage = garbage_in_sight(fs, &tiny);
 	}
 	if (!c->swept && now - c->started_ms >= SWEEP_AFTER_MS) {
-		err = clean_sweep(fs);
+		err = clean_sweep(fs, NULL);
 		if (err < 0)
 			log_debug("sweep: %s: %s", err_text(err), err_last_note());
 		c->swept = err >= 0;

@@ -194,13 +194,23 @@ static bool is_url(const char *word)
 	return strchr(word, ':') || strchr(word, '/');
 }
 
+static bool is_among(const struct ini_line *line, char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (is_named(line, names[i]))
+			return true;
+	return false;
+}
+
+/* Each once. */
 static void collect_names(struct file *f, char *names[NAMES_MAX], size_t *count)
 {
 	struct ini ini = { buf_cstr(&f->text), 0 };
 	struct ini_line line;
 
 	while (f->there && *count < NAMES_MAX && ini_next(&ini, &line)) {
-		char *name = line.kind == INI_SECTION && !is_named(&line, FOR_ALL)
+		char *name = line.kind == INI_SECTION && !is_named(&line, FOR_ALL) &&
+					     !is_among(&line, names, *count)
 				     ? strndup(line.name, line.name_len)
 				     : NULL;
 
@@ -267,6 +277,41 @@ int fs_place_find(const char *word, fs_option_fn set, void *ctx, struct fs_place
 	release_files(files);
 	if (err < 0)
 		fs_place_release(ret);
+	return err;
+}
+
+static int ignore(void *ctx, const char *name, const char *value)
+{
+	return 0;
+}
+
+static int tell(const char *name, struct file *files, size_t count, fs_place_fn each, void *ctx)
+{
+	struct fs_place place = { NULL, NULL };
+	struct lookup l = { .section = name, .set = ignore, .place = &place };
+	int err = take_sections(&l, files, count);
+
+	if (err >= 0)
+		err = each(ctx, name, &place);
+	fs_place_release(&place);
+	return err;
+}
+
+int fs_place_each(fs_place_fn each, void *ctx)
+{
+	struct file files[FILES_MAX] = { { BUF_INIT, BUF_INIT, false },
+					 { BUF_INIT, BUF_INIT, false } };
+	char *names[NAMES_MAX] = { NULL };
+	size_t count, n = 0;
+	int err = read_files(files, &count);
+
+	for (size_t i = 0; err >= 0 && i < count; i++)
+		collect_names(&files[i], names, &n);
+	for (size_t i = 0; err == 0 && i < n; i++)
+		err = tell(names[i], files, count, each, ctx);
+	for (size_t i = 0; i < n; i++)
+		free(names[i]);
+	release_files(files);
 	return err;
 }
 

@@ -126,6 +126,10 @@ struct fs_place { /* owned strings */
  */
 int fs_place_find(const char *word, fs_option_fn set, void *ctx, struct fs_place *ret);
 void fs_place_release(struct fs_place *p);
+/* Each name of those files, once, with what it stands for (either may be NULL). A nonzero answer ends it, and is
+ * returned. Errors as above. */
+typedef int (*fs_place_fn)(void *ctx, const char *name, const struct fs_place *place);
+int fs_place_each(fs_place_fn each, void *ctx);
 
 /* ---- life ---- */
 
@@ -370,6 +374,32 @@ struct fs_warmed {
 };
 /* Fetches what the cache lacks of a file, or of all files below a folder. */
 int fs_warm(struct fs *fs, uint64_t ino, const struct fs_watch *watch, struct fs_warmed *ret);
+
+/* ---- collecting what nothing needs ---- */
+
+struct fs_gc_result {
+	uint64_t found, found_bytes;	 /* objects that nothing refers to any more, so far; those known before not counted */
+	uint64_t rewrite, rewrite_bytes; /* dry_run: objects of which what is in use would move to new ones, */
+	uint64_t in_use_bytes;		 /* and how much that is, at most */
+	uint64_t deleted, deleted_bytes;
+	uint64_t waiting, waiting_bytes; /* for their grace, in which readers may still want them: it is over */
+	uint64_t due_ms;		 /* in so many ms */
+};
+struct fs_gc_options {
+	bool dry_run; /* only look: read-only mounts, too */
+	bool wait;    /* until the grace of all that was found is over */
+	/* Several times a second. so_far may lag behind. False ends it with -ECANCELED. May be NULL. */
+	bool (*goes_on)(void *ctx, const char *phase, const struct fs_gc_result *so_far);
+	void *ctx;
+};
+/*
+ * What is done in the background anyway, now: waits for what is being removed, gives up objects with nothing in use,
+ * moves what is in use out of those with little of it, looks for objects that a crash left behind (which must be older
+ * than an hour by the store's clock), writes a checkpoint, and deletes what is due. Nothing is deleted within its grace
+ * (grace_ms): what waits at the end is deleted later by this mount, or else found by another. ret is filled also in case
+ * of an error: the database's and the store's, -EROFS, -L3_FENCED.
+ */
+int fs_gc(struct fs *fs, const struct fs_gc_options *options, struct fs_gc_result *ret);
 
 /* ---- fsck ---- */
 

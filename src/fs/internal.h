@@ -480,14 +480,25 @@ void orphan_queue_trim(struct fs *fs, uint64_t ino);
 int orphan_start(struct fs *fs);   /* reads O records of earlier mounts, starts the reaper */
 void orphan_stop(struct fs *fs); /* twice is fine. After the last flush: one may wait for a trim */
 bool orphan_any(struct fs *fs);	   /* is there one, in use or waiting? */
+bool orphan_is_idle(struct fs *fs); /* nothing is being removed, or there is trouble */
 void orphan_drain(struct fs *fs);  /* waits until the queue is empty (tests, unmount: bounded) */
 
 int clean_start(struct fs *fs);
 void clean_stop(struct fs *fs);
 /* One look at all segments, now (tests, gc verb). Number of segments given up, or an error. */
 int clean_pass(struct fs *fs);
-/* Looks for segments that an earlier mount left behind without a record. Number found, or an error. */
-int clean_sweep(struct fs *fs);
+/* Likewise, for as long as that says so; it is asked for each segment. */
+int clean_pass_while(struct fs *fs, bool (*goes_on)(void *ctx), void *ctx);
+/* What a pass would find now, without doing it; read-only mounts too. */
+struct clean_view {
+	uint64_t dead, dead_bytes;     /* segments with nothing live in them */
+	uint64_t sparse, sparse_bytes; /* of which what is live would move, */
+	uint64_t live_bytes;	       /* at most so much */
+};
+int clean_look(struct fs *fs, struct clean_view *ret);
+/* Looks for segments that an earlier mount left behind without a record. Number found, or an error. look: see
+ * db_sweep. */
+int clean_sweep(struct fs *fs, struct db_garbage *look);
 
 /* ---- fs.c: opening in steps, for format.c and fsck.c as well ---- */
 

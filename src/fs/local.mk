@@ -11,4 +11,4 @@ libl3fs_la_SOURCES = \
 	src/fs/fsck.c src/fs/format.c \
 	src/fs/dirty.c src/fs/extent.c src/fs/pending.c src/fs/flush.c src/fs/tick.c src/fs/lag.c src/fs/tree.h src/fs/tree.c src/fs/warm.c \
 	src/fs/file.c src/fs/read.c src/fs/space.c src/fs/refs.c src/fs/recover.c src/fs/copy.c src/fs/shift.c src/fs/clean.c \
-	src/fs/gather.c src/fs/move.c
+	src/fs/gather.c src/fs/move.c src/fs/gc.c

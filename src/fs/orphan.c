@@ -517,6 +517,19 @@ bool orphan_any(struct fs *fs)
 	return any;
 }
 
+bool orphan_is_idle(struct fs *fs)
+{
+	struct reaper *r = fs->reaper;
+	bool idle;
+
+	if (!r)
+		return true;
+	pthread_mutex_lock(&r->lock);
+	idle = !r->running || r->stopping || r->trouble || !(r->busy || has_work(r));
+	pthread_mutex_unlock(&r->lock);
+	return idle;
+}
+
 void orphan_drain(struct fs *fs)
 {
 	struct reaper *r = fs->reaper;

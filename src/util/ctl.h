@@ -16,6 +16,7 @@
  *			"done CODE TEXT"; closes when the process ends
  *	info, summary, warmup INODE	lines "p BYTES FILES" while it takes long, lines "o …" of objects, then as
  *			status with "done" or "error" (fuse/inspect.c)
+ *	gc FLAGS	likewise, but with lines "w FOUND WAITING DUE_MS PHASE" while it takes long
  *	trace [ops]	"tracing", then lines as they happen: fuse/trace.h
  *	abort		like watch, but what is not stored is given up
  */
@@ -27,6 +28,8 @@
 #include <limits.h>
 
 /* ---- mount table ---- */
+
+enum { CTL_GC_DRY_RUN = 1, CTL_GC_WAIT = 2 }; /* flags of "gc" */
 
 #define CTL_FSTYPE "fuse.levels3fs"
 
@@ -45,6 +48,10 @@ int ctl_resolve(const char *path, char out[PATH_MAX]);
 int ctl_mount_at(const char *dir, struct ctl_mount *ret);
 /* The mount in which an absolute path without links lies. */
 int ctl_mount_of(const char *path, struct ctl_mount *ret);
+/* All mounts, those that lie on top of others after these; until each says false. */
+int ctl_mount_each(bool (*each)(void *ctx, const struct ctl_mount *m), void *ctx);
+/* A mount of ours of this URL, the latest if there are several. -ENOENT. */
+int ctl_mount_from(const char *url, struct ctl_mount *ret);
 bool ctl_mount_is_ours(const struct ctl_mount *m);
 /* True if its daemon has died. Asks the kernel, so only for one that ctl_connect does not find: it would wait
  * for a daemon that hangs. */

@@ -94,14 +94,43 @@ static bool is_within(const char *path, const char *dir)
 	return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == '\0');
 }
 
-/* Later lines lie on top of earlier ones. */
-static int search(const char *path, bool exact, struct ctl_mount *ret)
+/* ---- looking for one ---- */
+
+static bool is_at(const struct ctl_mount *m, const char *dir)
+{
+	return strcmp(m->dir, dir) == 0;
+}
+
+static bool is_above(const struct ctl_mount *m, const char *path)
+{
+	return is_within(path, m->dir);
+}
+
+static size_t url_len(const char *url)
+{
+	size_t len = strlen(url);
+
+	while (len > 0 && url[len - 1] == '/')
+		len--;
+	return len;
+}
+
+static bool is_from(const struct ctl_mount *m, const char *url)
+{
+	size_t len = url_len(url);
+
+	return ctl_mount_is_ours(m) && url_len(m->source) == len &&
+	       memcmp(m->source, url, len) == 0;
+}
+
+int ctl_mount_each(bool (*each)(void *ctx, const struct ctl_mount *m), void *ctx)
 {
 	struct ctl_mount *m CLEANUP(free_ptr) = malloc(sizeof(*m));
 	FILE *f = fopen(MOUNTINFO, "re");
 	char *line CLEANUP(free_ptr) = NULL;
-	size_t cap = 0, best = 0;
-	int err = -ENOENT;
+	bool goes_on = true;
+	size_t cap = 0;
+	int err = 0;
 
 	if (!m || !f) {
 		err = m ? -errno : -ENOMEM;
@@ -109,29 +138,57 @@ static int search(const char *path, bool exact, struct ctl_mount *ret)
 			(void)fclose(f);
 		return err;
 	}
-	while (getline(&line, &cap, f) > 0) {
+	while (goes_on && getline(&line, &cap, f) > 0) {
 		line[strcspn(line, "\n")] = '\0';
-		if (!parse_line(line, m))
-			continue;
-		if (exact ? strcmp(m->dir, path) != 0
-			  : !is_within(path, m->dir) || strlen(m->dir) < best)
-			continue;
-		*ret = *m;
-		best = strlen(m->dir);
-		err = 0;
+		if (parse_line(line, m))
+			goes_on = each(ctx, m);
 	}
 	(void)fclose(f);
-	return err;
+	return 0;
+}
+
+struct search {
+	bool (*fits)(const struct ctl_mount *m, const char *what);
+	const char *what;
+	bool deepest, found;
+	struct ctl_mount *ret;
+};
+
+/* The one whose folder is deepest; of these the last, which lies on top. */
+static bool take_fitting(void *ctx, const struct ctl_mount *m)
+{
+	struct search *s = ctx;
+
+	if (!s->fits(m, s->what) ||
+	    (s->deepest && s->found && strlen(m->dir) < strlen(s->ret->dir)))
+		return true;
+	*s->ret = *m;
+	s->found = true;
+	return true;
+}
+
+static int search(bool (*fits)(const struct ctl_mount *m, const char *what), const char *what,
+		  bool deepest, struct ctl_mount *ret)
+{
+	struct search s = { fits, what, deepest, false, ret };
+	int err = ctl_mount_each(take_fitting, &s);
+
+	return err < 0 ? err : s.found ? 0 : -ENOENT;
 }
 
 int ctl_mount_at(const char *dir, struct ctl_mount *ret)
 {
-	return search(dir, true, ret);
+	return search(is_at, dir, false, ret);
 }
 
 int ctl_mount_of(const char *path, struct ctl_mount *ret)
 {
-	return search(path, false, ret);
+	return search(is_above, path, true, ret);
+}
+
+int ctl_mount_from(const char *url, struct ctl_mount *ret)
+{
+	return search(is_from, url, false, ret);
 }
 
 bool ctl_mount_is_ours(const struct ctl_mount *m)

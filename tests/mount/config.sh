@@ -33,6 +33,13 @@ echo data >"$MNT/file"
 sync -f "$MNT" && sync "$MNT"
 [ "$(run cat work /file)" = data ] || fail "cat work /file"
 [ "$(run ls work)" = file ] || fail "ls work"
+# The name, and the URL, mean the mount.
+(cd / && run status work) | grep -q " on $MNT\$" || fail "status work"
+run status "$URL" --json | grep -q '"state": "mounted"' || fail "status URL"
+run stats work --count 1 >/dev/null || fail "stats work"
+run summary work | grep -q '1 files' || fail "summary work"
+refuses 'did you mean "work"?' status wokr
+run gc work --dry-run >/dev/null || fail "gc work"
 run lease show work | grep -q "mounted on $MNT" || fail "lease show work"
 umount_fs
 
@@ -43,7 +50,10 @@ at_exit 'fusermount3 -uz "$other" 2>/dev/null'
 run mount work "$other" -o ro,commit=1 || fail "mount work elsewhere"
 findmnt -no OPTIONS "$other" | grep -qw ro || fail "ro was not honoured"
 [ "$(cat "$other/file")" = data ] || fail "the file is gone"
-run umount "$other" || fail "umount $other"
+run umount work || fail "umount work, which is mounted elsewhere than the file says"
+! mountpoint -q "$other" || fail "still mounted"
+refuses 'work is not mounted' status work
+refuses 'is not mounted here' umount "$URL"
 run mount "$URL" "$other" || fail "mounting the URL with the defaults of the file"
 run umount "$other" || fail "umount $other"
 run fsck work || fail "fsck work"

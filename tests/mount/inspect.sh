@@ -90,6 +90,29 @@ refused 1 'No such file' "$PROGRAM" summary "$MNT/nothing"
 refused 1 'did you mean "--json"' "$PROGRAM" info "$MNT" --jason
 refused 1 'needs a path' "$PROGRAM" warmup
 
+# ---- gc: what goes out of use goes from the store, after its grace
+umount_fs
+mount_fs commit=3600,grace=2
+head -c 5000000 /dev/urandom >"$MNT/noise2" && sync "$MNT" && rm "$MNT/noise2" || fail "write"
+is "$PROGRAM" gc "$MNT" --dry-run --json 'r["dry_run"] and r["found_bytes"] >= 5000000 and r["waiting_objects"] == 0'
+is "$PROGRAM" gc "$MNT" --json 'r["found_bytes"] >= 5000000 and r["deleted_objects"] == 0 and r["waiting_objects"] == r["found_objects"] and 0 < r["waiting_ms"] <= 2001'
+is "$PROGRAM" gc "$MNT" --wait --json 'r["deleted_bytes"] >= 5000000 and r["waiting_objects"] == 0'
+"$PROGRAM" gc "$MNT" | grep -q 'nothing is left over' || fail "gc of what is collected"
+refused 1 'is mounted on' "$PROGRAM" gc "$WORK/nothing"
+if [ "$STORE" = file ]; then
+	# what a crash left behind, once it is old enough; unmounted
+	umount_fs
+	head -c 3000 /dev/urandom >"${URL#file://}/data/0000000001-0000009999"
+	is "$PROGRAM" gc "$URL" -o grace=1 --json 'r["found_objects"] == 0'
+	touch -d '2 hours ago' "${URL#file://}/data/0000000001-0000009999"
+	is "$PROGRAM" gc "$URL" --dry-run --json 'r["found_objects"] == 1 and r["found_bytes"] == 3000'
+	is "$PROGRAM" gc "$URL" -o grace=1 --no-wait --json 'r["waiting_objects"] == 1'
+	is "$PROGRAM" gc "$URL" -o grace=1 --json 'r["deleted_objects"] == 1 and r["deleted_bytes"] == 3000 and r["waiting_objects"] == 0'
+	[ ! -e "${URL#file://}/data/0000000001-0000009999" ] || fail "gc left it"
+	refused 1 'mkfs' "$PROGRAM" gc "$URL-mistyped"
+	mount_fs
+fi
+
 # ---- unmounting does not wait for those who ask
 for n in $(seq 8); do "$PROGRAM" summary "$MNT" >/dev/null 2>&1 & done
 umount_fs

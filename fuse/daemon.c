@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +35,7 @@ struct daemon {
 
 	pthread_mutex_t lock;
 	pthread_cond_t stopped;
-	bool stopping; /* the signal thread is in session_stop */
+	bool stopping;	   /* the signal thread is in session_stop */
 	unsigned visitors; /* daemon_enter */
 	enum daemon_state state;
 	uint64_t bytes_left; /* while closing */
@@ -342,6 +344,26 @@ static int64_t tick_ns(struct clock *c)
 
 static struct clock ticking_clock;
 
+/*
+ * What malloc keeps for later counts as well. It has a heap for every few threads, each as large as it once was;
+ * and a freed buffer inside of one goes back to the kernel only when all behind it are free. With little memory,
+ * buffers live outside of the heaps; with more, mapping them anew each time would cost more than it saves.
+ */
+#define HEAP_SHARE (64 * MIB) /* of mem_limit, for each heap */
+#define HEAPS_MIN 2
+#define LITTLE_MEMORY (256 * MIB)
+#define MAPPED_FROM (64 * KIB)
+
+static void bound_heaps(uint64_t mem_limit_bytes)
+{
+#ifdef M_ARENA_MAX
+	(void)mallopt(M_ARENA_MAX,
+		      (int)max_u64(HEAPS_MIN, min_u64(mem_limit_bytes / HEAP_SHARE, INT_MAX)));
+	if (mem_limit_bytes < LITTLE_MEMORY)
+		(void)mallopt(M_MMAP_THRESHOLD, MAPPED_FROM);
+#endif
+}
+
 static int open_filesystem(struct daemon *d)
 {
 	int err = trace_new(&d->trace);
@@ -349,6 +371,7 @@ static int open_filesystem(struct daemon *d)
 	if (err < 0)
 		return err;
 	d->config = d->request->options->config;
+	bound_heaps(d->config.mem_limit_bytes);
 	d->config.mountpoint = d->request->dir;
 	d->config.notifier = (struct notifier){ on_notice, d };
 	d->config.on_wait = on_lease_wait;
@@ -372,6 +395,7 @@ static int open_filesystem(struct daemon *d)
 				   .trace = d->trace,
 				   .virtual = d->virtual,
 				   .writeback = may_write_back(d),
+				   .mem_limit_bytes = d->config.mem_limit_bytes,
 				   .strictatime = d->config.strictatime,
 				   .sync_names = d->request->options->flags &
 						 (MS_SYNCHRONOUS | MS_DIRSYNC) };

@@ -8,8 +8,11 @@
 #include <string.h>
 #include <time.h>
 
-#define REQUEST_BYTES (1024 * 1024) /* of one read or write, at most */
-#define BACKGROUND_REQUESTS 64	    /* readahead and asynchronous direct I/O in flight */
+/* Of one read or write, at most. Each worker, and there are many, has a buffer of that size. */
+#define REQUEST_MIN (128 * KIB)
+#define REQUEST_MAX MIB
+#define REQUEST_SHARE 512      /* of mem_limit */
+#define BACKGROUND_REQUESTS 64 /* readahead and asynchronous direct I/O in flight */
 #define STAT_BLOCK_BYTES (128 * 1024)
 
 /* ---- the connection ---- */
@@ -18,6 +21,15 @@ static void want(struct fuse_conn_info *conn, unsigned capability)
 {
 	if (conn->capable & capability)
 		conn->want |= capability;
+}
+
+static unsigned request_bytes(const struct ops_ctx *ctx)
+{
+	unsigned bytes = REQUEST_MIN;
+
+	while (bytes < REQUEST_MAX && bytes * 2ull <= ctx->mem_limit_bytes / REQUEST_SHARE)
+		bytes *= 2;
+	return bytes;
 }
 
 void op_init(void *userdata, struct fuse_conn_info *conn)
@@ -52,8 +64,8 @@ void op_init(void *userdata, struct fuse_conn_info *conn)
 			    FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 	ctx->never_opens_folders =
 		(conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT) && !fs_touches_folders(ctx->fs);
-	conn->max_write = REQUEST_BYTES;
-	conn->max_readahead = REQUEST_BYTES;
+	conn->max_write = request_bytes(ctx);
+	conn->max_readahead = REQUEST_MAX;
 	conn->max_background = BACKGROUND_REQUESTS;
 	conn->congestion_threshold = BACKGROUND_REQUESTS * 3 / 4;
 	conn->time_gran = 1;

@@ -28,6 +28,7 @@ struct ops_ctx { /* the session's userdata */
 	struct fs *fs;
 	struct trace *trace;
 	struct virtual *virtual;
+	uint64_t mem_limit_bytes;
 	bool writeback;	 /* the kernel's writeback cache */
 	bool sync_names; /* -o sync, dirsync: names and attributes are durable when the call returns
 			  */
@@ -83,16 +84,20 @@ struct wait {
 };
 
 int wait_start(void); /* once per process, before the session */
-void wait_stop(void);
 void wait_begin(struct wait *w, fuse_req_t req);
 /* False: it was answered meanwhile, and req is gone; so may be the open file, which needs a
  * reference therefore. */
 bool wait_end(struct wait *w) MUST_CHECK;
-/* Calls fn, on a thread of its own if many requests wait already: the kernel's workers are limited,
- * and there must always be one for what needs no store. */
+/* Calls fn, which may wait. The kernel's workers are limited, and there must always be one for what needs no store:
+ * when many wait already, fn gets its turn on a thread of its own kind, after those who came before. */
 void wait_aside(void (*fn)(void *arg), void *arg);
-/* Until the last of them has returned; before the session goes. */
-void wait_for_aside(void);
+/* Calls fn here, in any case. */
+void wait_here(void (*fn)(void *arg), void *arg);
+/* A request is going to be answered by somebody else than the worker that has it; now it has been. */
+void wait_owe(void);
+void wait_paid(void);
+/* Until nothing is owed; before the session goes. */
+void wait_for_all(void);
 
 /* ---- the operations ----
  * No access: the kernel checks permissions. No locks: see op_init. */

@@ -161,29 +161,46 @@ static void buffer_give(struct read_buffer *b)
 	free(b);
 }
 
+struct read_job {
+	fuse_req_t req;
+	struct fs_file *file;
+	size_t size;
+	uint64_t offset;
+	struct wait wait;
+};
+
+static void run_read(void *arg)
+{
+	struct read_job *job = arg;
+	struct read_buffer *b = buffer_take(job->size);
+	ssize_t n = b ? fs_read(job->file, b->data, job->size, job->offset) : -ENOMEM;
+
+	if (!wait_end(&job->wait))
+		n = 0; /* it has been answered, and req is gone */
+	else if (n < 0)
+		ops_reply_err(job->req, (int)n);
+	else
+		(void)fuse_reply_buf(job->req, b->data, (size_t)n);
+	fs_file_close(job->file);
+	if (b)
+		buffer_give(b);
+	free(job);
+}
+
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	struct read_buffer *b = buffer_take(size);
-	struct fs_file *f;
-	struct wait w;
-	ssize_t n;
+	struct read_job *job = malloc(sizeof(*job));
 
-	if (!b) {
+	if (!job) {
 		ops_reply_err(req, -ENOMEM);
 		return;
 	}
-	f = fs_file_ref(file_of(fi));
-	fs_file_noatime(f, fi->flags & O_NOATIME);
-	wait_begin(&w, req);
-	n = fs_read(f, b->data, size, (uint64_t)off);
-	if (!wait_end(&w))
-		n = 0; /* it has been answered, and req is gone */
-	else if (n < 0)
-		ops_reply_err(req, (int)n);
-	else
-		(void)fuse_reply_buf(req, b->data, (size_t)n);
-	fs_file_close(f);
-	buffer_give(b);
+	*job = (struct read_job){
+		.req = req, .file = fs_file_ref(file_of(fi)), .size = size, .offset = (uint64_t)off
+	};
+	fs_file_noatime(job->file, fi->flags & O_NOATIME);
+	wait_begin(&job->wait, req);
+	wait_aside(run_read, job);
 }
 
 /* For a program, not for pages that it changed earlier. */
@@ -202,55 +219,86 @@ static ssize_t settle_written(struct fs *fs, uint64_t ino, ssize_t written)
 	return err < 0 ? err : written;
 }
 
+struct write_job {
+	fuse_req_t req;
+	struct fs *fs;
+	struct fs_file *file;
+	const char *bytes;
+	size_t size;
+	uint64_t offset;
+	bool page;
+	struct wait wait;
+};
+
+static void run_write(void *arg)
+{
+	struct write_job *job = arg;
+	ssize_t n;
+
+	wait_begin(&job->wait, job->req);
+	n = fs_write(job->file, job->bytes, job->size, job->offset, false, false);
+	if (n >= 0)
+		n = settle_written(job->fs, fs_file_ino(job->file), n);
+	if (n >= 0 && (size_t)n < job->size && job->page)
+		n = -ENOSPC; /* of pages the kernel would not notice */
+	if (!wait_end(&job->wait))
+		return; /* it has been answered, and req is gone */
+	if (n < 0)
+		ops_reply_err(job->req, (int)n);
+	else
+		(void)fuse_reply_write(job->req, (size_t)n);
+}
+
 /* O_APPEND needs nothing here: the kernel is the only one to know the file, holds its lock, and
  * says the offset. Pages written back (mmap) come without their writer, and take nothing away. */
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
 	      struct fuse_file_info *fi)
 {
-	struct fs *fs = ops_fs(req);
-	struct fs_file *f;
-	struct wait w;
-	ssize_t n = fi->writepage ? 0 : may_write(req, ino, fi, (uint64_t)off);
+	int err = fi->writepage ? 0 : may_write(req, ino, fi, (uint64_t)off);
+	struct write_job job = { .req = req,
+				 .fs = ops_fs(req),
+				 .bytes = buf,
+				 .size = size,
+				 .offset = (uint64_t)off,
+				 .page = fi->writepage };
 
-	if (n < 0) {
-		ops_reply_err(req, (int)n);
+	if (err < 0) {
+		ops_reply_err(req, err);
 		return;
 	}
-	f = fs_file_ref(file_of(fi));
-	wait_begin(&w, req);
-	n = fs_write(f, buf, size, (uint64_t)off, false, false);
-	if (n >= 0)
-		n = settle_written(fs, ino, n);
-	if (n >= 0 && (size_t)n < size && fi->writepage)
-		n = -ENOSPC; /* of pages the kernel would not notice */
-	if (!wait_end(&w))
-		n = 0; /* it has been answered, and req is gone */
-	else if (n < 0)
-		ops_reply_err(req, (int)n);
-	else
-		(void)fuse_reply_write(req, (size_t)n);
-	fs_file_close(f);
+	job.file = fs_file_ref(file_of(fi));
+	wait_here(run_write, &job);
+	fs_file_close(job.file);
 }
 
 struct fsync_job {
 	fuse_req_t req;
-	struct fs_file *file; /* NULL: a folder */
 	struct fs *fs;
+	struct fs_file *file; /* NULL: a folder */
 	uint64_t ino;
+	struct wait wait;
 };
 
+static void fsync_done(void *arg, int err)
+{
+	struct fsync_job *job = arg;
+
+	if (wait_end(&job->wait))
+		ops_reply_err(job->req, err);
+	fs_file_close_later(job->file);
+	free(job);
+	wait_paid();
+}
+
+/* Keeps no worker while the store is waited for. */
 static void run_fsync(void *arg)
 {
 	struct fsync_job *job = arg;
-	struct wait w;
-	int err;
 
-	wait_begin(&w, job->req);
-	err = job->file ? fs_file_fsync(job->file) : fs_fsync(job->fs, job->ino);
-	if (wait_end(&w))
-		ops_reply_err(job->req, err);
-	fs_file_close(job->file);
-	free(job);
+	if (job->file)
+		fs_file_fsync_then(job->file, fsync_done, job);
+	else
+		fs_fsync_then(job->fs, job->ino, fsync_done, job);
 }
 
 static void start_fsync(fuse_req_t req, uint64_t ino, struct fs_file *file)
@@ -261,7 +309,11 @@ static void start_fsync(fuse_req_t req, uint64_t ino, struct fs_file *file)
 		ops_reply_err(req, -ENOMEM);
 		return;
 	}
-	*job = (struct fsync_job){ req, file ? fs_file_ref(file) : NULL, ops_fs(req), ino };
+	*job = (struct fsync_job){
+		.req = req, .fs = ops_fs(req), .file = file ? fs_file_ref(file) : NULL, .ino = ino
+	};
+	wait_owe();
+	wait_begin(&job->wait, req);
 	wait_aside(run_fsync, job);
 }
 
@@ -293,34 +345,50 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
 }
 
 /* The answer has 32 bits for the number of bytes: who wants more asks again. */
-#define COPY_BYTES_MAX ((size_t)2 * 1024 * 1024 * 1024)
+#define COPY_BYTES_MAX (2 * GIB)
+
+struct copy_job {
+	fuse_req_t req;
+	struct fs_file *from, *to;
+	uint64_t from_offset, to_offset, len;
+	struct wait wait;
+};
+
+static void run_copy(void *arg)
+{
+	struct copy_job *job = arg;
+	int64_t n = fs_copy_range(job->from, job->from_offset, job->to, job->to_offset, job->len);
+
+	if (!wait_end(&job->wait))
+		n = 0; /* it has been answered, and req is gone */
+	else if (n < 0)
+		ops_reply_err(job->req, (int)n);
+	else
+		(void)fuse_reply_write(job->req, (size_t)n);
+	fs_file_close(job->from);
+	fs_file_close(job->to);
+	free(job);
+}
 
 void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 			struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
 			struct fuse_file_info *fi_out, size_t len, int flags)
 {
-	struct fs_file *from, *to;
-	struct wait w;
-	int64_t n = flags ? -EINVAL : may_write(req, ino_out, fi_out, (uint64_t)off_out);
+	int err = flags ? -EINVAL : may_write(req, ino_out, fi_out, (uint64_t)off_out);
+	struct copy_job *job = err < 0 ? NULL : malloc(sizeof(*job));
 
-	if (n < 0) {
-		ops_reply_err(req, (int)n);
+	if (!job) {
+		ops_reply_err(req, err < 0 ? err : -ENOMEM);
 		return;
 	}
-	if (len > COPY_BYTES_MAX)
-		len = COPY_BYTES_MAX;
-	from = fs_file_ref(file_of(fi_in));
-	to = fs_file_ref(file_of(fi_out));
-	wait_begin(&w, req);
-	n = fs_copy_range(from, (uint64_t)off_in, to, (uint64_t)off_out, len);
-	if (!wait_end(&w))
-		n = 0; /* it has been answered, and req is gone */
-	else if (n < 0)
-		ops_reply_err(req, (int)n);
-	else
-		(void)fuse_reply_write(req, (size_t)n);
-	fs_file_close(from);
-	fs_file_close(to);
+	*job = (struct copy_job){ .req = req,
+				  .from = fs_file_ref(file_of(fi_in)),
+				  .to = fs_file_ref(file_of(fi_out)),
+				  .from_offset = (uint64_t)off_in,
+				  .to_offset = (uint64_t)off_out,
+				  .len = min_u64(len, COPY_BYTES_MAX) };
+	wait_begin(&job->wait, req);
+	wait_aside(run_copy, job);
 }
 
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)

@@ -193,7 +193,7 @@ int session_loop(struct session *s, void (*on_ready)(void *ctx), void *ctx)
 	if (pthread_create(&looker, NULL, first_look, s) != 0)
 		return err_note(-EAGAIN, "cannot start a thread");
 	err = run_loop(s);
-	wait_for_aside();
+	wait_for_all();
 	pthread_join(looker, NULL);
 	if (err >= 0 && s->ready_result < 0)
 		return err_note(s->ready_result, "the root folder cannot be read: %s",

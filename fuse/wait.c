@@ -16,20 +16,18 @@
 #include <unistd.h>
 
 #define LOOK_EVERY_MS 200
-#define MANY 48 /* of WORKERS_MAX */
-
-/* Packing an extent takes 144 KiB of it. */
-#define ASIDE_STACK_BYTES (512 * KIB + SANITIZER_STACK_BYTES)
+#define MANY 48		 /* of WORKERS_MAX */
+#define ASIDE_THREADS 64 /* beside them */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed;
 static struct wait *interrupted; /* requests whose process has got a signal */
-static bool stopping;
-static bool proc_is_ours; /* /proc shows the pids that requests come with */
+static bool proc_is_ours;	 /* /proc shows the pids that requests come with */
 static pthread_t thread;
-static unsigned waiting; /* atomic: between wait_begin and wait_end */
-static unsigned aside;	 /* threads of wait_aside */
-static pthread_cond_t none_aside = PTHREAD_COND_INITIALIZER;
+static unsigned waiting; /* atomic: workers that may be waiting */
+static unsigned owed;	 /* requests that others than their worker answer */
+static pthread_cond_t none_owed = PTHREAD_COND_INITIALIZER;
+static struct pool *pool;
 
 static uint64_t bit(int sig)
 {
@@ -105,7 +103,7 @@ static void look(void)
 static void *watch(void *arg)
 {
 	pthread_mutex_lock(&lock);
-	while (!stopping) {
+	for (;;) {
 		if (interrupted) {
 			look();
 			(void)cond_wait_ms(&changed, &lock, LOOK_EVERY_MS);
@@ -132,23 +130,17 @@ int wait_start(void)
 {
 	int err;
 
+	err = pool_new("fuse-aside", ASIDE_THREADS, &pool);
+	if (err < 0)
+		return err;
 	cond_init(&changed);
-	stopping = false;
 	proc_is_ours = look_at_proc();
 	err = pthread_create(&thread, NULL, watch, NULL);
-	if (err)
+	if (err) {
+		pool_free(pool);
 		return err_note(-err, "cannot start a thread");
+	}
 	return 0;
-}
-
-void wait_stop(void)
-{
-	pthread_mutex_lock(&lock);
-	stopping = true;
-	pthread_cond_signal(&changed);
-	pthread_mutex_unlock(&lock);
-	pthread_join(thread, NULL);
-	pthread_cond_destroy(&changed);
 }
 
 /* Called by libfuse, with its lock of the request held. */
@@ -169,7 +161,6 @@ static void on_interrupt(fuse_req_t req, void *data)
 void wait_begin(struct wait *w, fuse_req_t req)
 {
 	*w = (struct wait){ .req = req };
-	__atomic_add_fetch(&waiting, 1, __ATOMIC_RELAXED);
 	fuse_req_interrupt_func(req, on_interrupt, w);
 }
 
@@ -188,7 +179,6 @@ bool wait_end(struct wait *w)
 {
 	bool ours;
 
-	__atomic_sub_fetch(&waiting, 1, __ATOMIC_RELAXED);
 	pthread_mutex_lock(&lock);
 	w->over = true;
 	ours = !w->answered;
@@ -201,61 +191,69 @@ bool wait_end(struct wait *w)
 	return ours;
 }
 
-/* ---- aside ---- */
+/* ---- who waits ---- */
+
+void wait_here(void (*fn)(void *arg), void *arg)
+{
+	__atomic_add_fetch(&waiting, 1, __ATOMIC_RELAXED);
+	fn(arg);
+	__atomic_sub_fetch(&waiting, 1, __ATOMIC_RELAXED);
+}
+
+void wait_owe(void)
+{
+	pthread_mutex_lock(&lock);
+	owed++;
+	pthread_mutex_unlock(&lock);
+}
+
+void wait_paid(void)
+{
+	pthread_mutex_lock(&lock);
+	if (--owed == 0)
+		pthread_cond_broadcast(&none_owed);
+	pthread_mutex_unlock(&lock);
+}
 
 struct task {
 	void (*fn)(void *arg);
 	void *arg;
 };
 
-static void *run_aside(void *arg)
+static void run_aside(void *arg)
 {
 	struct task t = *(struct task *)arg;
 
 	free(arg);
 	t.fn(t.arg);
-	pthread_mutex_lock(&lock);
-	if (--aside == 0)
-		pthread_cond_broadcast(&none_aside);
-	pthread_mutex_unlock(&lock);
-	return NULL;
+	wait_paid();
 }
 
-static bool start_aside(struct task *t)
+static bool start_aside(void (*fn)(void *arg), void *arg)
 {
-	pthread_attr_t attr;
-	pthread_t unused;
-	int err;
+	struct task *t = malloc(sizeof(*t));
 
-	pthread_attr_init(&attr);
-	(void)pthread_attr_setstacksize(&attr, ASIDE_STACK_BYTES);
-	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_mutex_lock(&lock);
-	err = pthread_create(&unused, &attr, run_aside, t);
-	aside += err == 0;
-	pthread_mutex_unlock(&lock);
-	pthread_attr_destroy(&attr);
-	return err == 0;
+	if (!t)
+		return false;
+	*t = (struct task){ fn, arg };
+	wait_owe();
+	if (pool_submit(pool, run_aside, t) >= 0)
+		return true;
+	wait_paid();
+	free(t);
+	return false;
 }
 
 void wait_aside(void (*fn)(void *arg), void *arg)
 {
-	struct task *t = NULL;
-
-	if (__atomic_load_n(&waiting, __ATOMIC_RELAXED) >= MANY)
-		t = malloc(sizeof(*t));
-	if (t)
-		*t = (struct task){ fn, arg };
-	if (t && start_aside(t))
-		return;
-	free(t);
-	fn(arg);
+	if (__atomic_load_n(&waiting, __ATOMIC_RELAXED) < MANY || !start_aside(fn, arg))
+		wait_here(fn, arg);
 }
 
-void wait_for_aside(void)
+void wait_for_all(void)
 {
 	pthread_mutex_lock(&lock);
-	while (aside > 0)
-		pthread_cond_wait(&none_aside, &lock);
+	while (owed > 0)
+		pthread_cond_wait(&none_owed, &lock);
 	pthread_mutex_unlock(&lock);
 }

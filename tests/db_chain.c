@@ -49,6 +49,66 @@ struct writer {
 	int id;
 };
 
+struct answer { /* of a db_commit_then */
+	pthread_mutex_t lock;
+	pthread_cond_t came;
+	unsigned count;
+	int err;
+	char note[128];
+};
+
+static void answer_init(struct answer *a)
+{
+	memset(a, 0, sizeof(*a));
+	pthread_mutex_init(&a->lock, NULL);
+	cond_init(&a->came);
+}
+
+static void take_answer(void *arg, int err)
+{
+	struct answer *a = arg;
+
+	pthread_mutex_lock(&a->lock);
+	a->count++;
+	a->err = err;
+	snprintf(a->note, sizeof(a->note), "%s", err_last_note());
+	pthread_cond_signal(&a->came);
+	pthread_mutex_unlock(&a->lock);
+}
+
+static int await_answer(struct answer *a)
+{
+	int err;
+
+	pthread_mutex_lock(&a->lock);
+	while (a->count == 0)
+		pthread_cond_wait(&a->came, &a->lock);
+	a->count--;
+	err = a->err;
+	pthread_mutex_unlock(&a->lock);
+	return err;
+}
+
+static unsigned answers(struct answer *a)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&a->lock);
+	n = a->count;
+	pthread_mutex_unlock(&a->lock);
+	return n;
+}
+
+static int commit_and_await(struct db *db)
+{
+	struct answer a;
+
+	answer_init(&a);
+	db_commit_then(db, take_answer, &a);
+	return await_answer(&a);
+}
+
+/* Every other one does not wait in db_commit. */
 static void *writer_run(void *arg)
 {
 	struct writer *w = arg;
@@ -57,7 +117,8 @@ static void *writer_run(void *arg)
 
 	for (int i = 0; i < WRITES && ok; i++) {
 		snprintf(key, sizeof(key), "%d/%d", w->id, i);
-		ok = try_put(w->m, key, "x") == 0 && db_commit(w->m->db) == 0;
+		ok = try_put(w->m, key, "x") == 0 &&
+		     (w->id % 2 ? db_commit(w->m->db) : commit_and_await(w->m->db)) == 0;
 	}
 	__atomic_sub_fetch(w->left, 1, __ATOMIC_SEQ_CST);
 	return ok ? NULL : "failed";
@@ -271,6 +332,135 @@ START_TEST(test_a_slot_waits_for_what_the_owner_says_and_its_failure_is_final)
 	open_with_owner(&m, &o, MOUNT_WRITE);
 	ck_value(&m, "a", "1");
 	ck_value(&m, "b", NULL);
+	mount_drop(&m);
+}
+END_TEST
+
+/* ---- commits that nobody waits in ---- */
+
+struct gate { /* slots do not get through while it is shut */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool shut, reached;
+};
+
+static void gate_init(struct gate *g)
+{
+	*g = (struct gate){ 0 };
+	pthread_mutex_init(&g->lock, NULL);
+	cond_init(&g->changed);
+}
+
+static void gate_set(struct gate *g, bool shut)
+{
+	pthread_mutex_lock(&g->lock);
+	g->shut = shut;
+	pthread_cond_broadcast(&g->changed);
+	pthread_mutex_unlock(&g->lock);
+}
+
+static enum store_fault stop_at_gate(void *ctx, uint64_t number, enum store_op op, const char *key,
+				     int *error)
+{
+	struct gate *g = ctx;
+
+	if (op != STORE_OP_PUT || strncmp(key, "chain/", 6) != 0)
+		return STORE_FAULT_NONE;
+	pthread_mutex_lock(&g->lock);
+	g->reached = g->shut;
+	pthread_cond_broadcast(&g->changed);
+	while (g->shut)
+		pthread_cond_wait(&g->changed, &g->lock);
+	pthread_mutex_unlock(&g->lock);
+	return STORE_FAULT_NONE;
+}
+
+static void *commit_run(void *db)
+{
+	return db_commit(db) == 0 ? NULL : "failed";
+}
+
+/* Another thread's commit, in the middle of its PUT. */
+static pthread_t commit_up_to_gate(struct mount *m, struct gate *g)
+{
+	pthread_t t;
+
+	gate_set(g, true);
+	put(m, "leader", "1");
+	ck_assert_int_eq(pthread_create(&t, NULL, commit_run, m->db), 0);
+	pthread_mutex_lock(&g->lock);
+	while (!g->reached)
+		pthread_cond_wait(&g->changed, &g->lock);
+	g->reached = false;
+	pthread_mutex_unlock(&g->lock);
+	return t;
+}
+
+START_TEST(test_a_commit_that_is_not_waited_for_is_answered_once_it_is_durable)
+{
+	struct mount m;
+	struct answer a;
+	struct gate g;
+	pthread_t leader;
+
+	answer_init(&a);
+	gate_init(&g);
+	mount_init(&m, URL);
+	m.plan = (struct store_fault_plan){ stop_at_gate, &g };
+	mount_open(&m, MOUNT_CREATE);
+	leader = commit_up_to_gate(&m, &g);
+	put(&m, "a", "1");
+	db_commit_then(m.db, take_answer, &a);
+	put(&m, "b", "1");
+	db_commit_then(m.db, take_answer, &a);
+	ck_assert_uint_eq(answers(&a), 0);
+	gate_set(&g, false);
+	ck_assert_int_eq(await_answer(&a), 0);
+	ck_assert_int_eq(await_answer(&a), 0);
+	pthread_join(leader, NULL);
+	db_commit_then(m.db, take_answer, &a); /* there is nothing to commit */
+	ck_assert_int_eq(await_answer(&a), 0);
+	mount_drop(&m);
+
+	mount_open(&m, MOUNT_WRITE);
+	ck_value(&m, "a", "1");
+	ck_value(&m, "b", "1");
+	mount_drop(&m);
+}
+END_TEST
+
+START_TEST(test_a_commit_that_is_not_waited_for_learns_what_went_wrong)
+{
+	struct owner o = { 0 };
+	struct mount m;
+	struct answer a;
+	struct gate g;
+	pthread_t leader;
+
+	answer_init(&a);
+	gate_init(&g);
+	mount_init(&m, URL);
+	m.plan = (struct store_fault_plan){ stop_at_gate, &g };
+	open_with_owner(&m, &o, MOUNT_CREATE);
+	leader = commit_up_to_gate(&m, &g);
+	put(&m, "a", "1");
+	db_commit_then(m.db, take_answer, &a);
+	o.seal_error = -ENOSPC; /* read by whoever leads next */
+	gate_set(&g, false);
+	ck_assert_int_eq(await_answer(&a), -ENOSPC);
+	ck_assert_str_eq(a.note, "the owner's seal");
+	pthread_join(leader, NULL);
+	o.seal_error = 0;
+
+	leader = commit_up_to_gate(&m, &g);
+	put(&m, "b", "1");
+	db_commit_then(m.db, take_answer, &a);
+	db_cancel(m.db);
+	ck_assert_int_eq(await_answer(&a), -ECANCELED); /* although the store is silent still */
+	db_commit_then(m.db, take_answer, &a);
+	ck_assert_int_eq(await_answer(&a), -ECANCELED);
+	gate_set(&g, false);
+	pthread_join(leader, NULL);
 	mount_drop(&m);
 }
 END_TEST
@@ -541,6 +731,9 @@ int main(void)
 	tcase_add_test(commits, test_what_the_owner_writes_while_sealing_is_in_the_cut);
 	tcase_add_test(commits, test_an_owner_that_cannot_seal_fails_that_commit_only);
 	tcase_add_test(commits, test_a_slot_waits_for_what_the_owner_says_and_its_failure_is_final);
+	tcase_add_test(commits,
+		       test_a_commit_that_is_not_waited_for_is_answered_once_it_is_durable);
+	tcase_add_test(commits, test_a_commit_that_is_not_waited_for_learns_what_went_wrong);
 	tcase_add_test(commits, test_parts_come_back_after_a_crash_until_a_checkpoint);
 	tcase_add_test(commits, test_a_cancelled_database_acknowledges_nothing);
 	suite_add_tcase(s, commits);

@@ -19,15 +19,25 @@ void db_chain_init(struct chain *c, const struct db_config *config, struct env *
 	c->gc = gc;
 	db_history_init(&c->history);
 	pthread_mutex_init(&c->lock, NULL);
+	cond_init(&c->crowd.whole);
+	cond_init(&c->committer.work);
 }
 
 void db_chain_release(struct chain *c)
 {
 	db_history_release(&c->history);
+	pthread_cond_destroy(&c->crowd.whole);
+	pthread_cond_destroy(&c->committer.work);
 	pthread_mutex_destroy(&c->lock);
 }
 
 /* ---- failure ---- */
+
+/* chain.lock held */
+static void wake(struct chain *c, struct chain_waiter *w)
+{
+	pthread_cond_signal(w->then ? &c->committer.work : &w->wake);
+}
 
 /* chain.lock held. False if it had failed before. */
 static bool set_failed(struct chain *c, int err)
@@ -39,7 +49,8 @@ static bool set_failed(struct chain *c, int err)
 	c->failed = err;
 	snprintf(c->note, sizeof(c->note), "%s", err_last_note());
 	DL_FOREACH (c->waiters, w)
-		pthread_cond_signal(&w->wake);
+		wake(c, w);
+	pthread_cond_signal(&c->crowd.whole);
 	return true;
 }
 
@@ -95,22 +106,89 @@ static int take_cut(struct chain *c, int err, struct rec **ret, uint64_t *ret_nu
 }
 
 /* chain.lock held */
+static void set_done(struct chain *c, struct chain_waiter *w, int result)
+{
+	w->done = true;
+	w->result = result;
+	c->waiting--;
+	if (w->then) {
+		DL_DELETE(c->waiters, w);
+		DL_APPEND(c->answers, w);
+	}
+	wake(c, w);
+}
+
+/* chain.lock held */
 static void finish_cut(struct chain *c, uint64_t number, int err)
 {
-	struct chain_waiter *w;
+	struct chain_waiter *w, *tmp;
 
 	c->finished = number;
 	if (!err)
 		c->durable = number;
 	if (err && !c->failed)
 		snprintf(c->note, sizeof(c->note), "%s", err_last_note());
-	DL_FOREACH (c->waiters, w) {
-		if (w->need > number || w->done)
-			continue;
-		w->done = true;
-		w->result = err;
-		pthread_cond_signal(&w->wake);
+	c->crowd.expected = c->waiting;
+	DL_FOREACH_SAFE (c->waiters, w, tmp)
+		if (w->need <= number && !w->done)
+			set_done(c, w, err);
+}
+
+/* ---- gathering ---- */
+
+/*
+ * Threads that write and commit in turn come back together when a cut is done, and the first of them would lead
+ * the next cut nearly alone, while the others wait for that one and then for their own: half as many commits
+ * as could be. So the leader waits a little for those who had been waiting at the end of the last cut. It gives
+ * up when nobody has come for a while, and tries ever more rarely where that does not pay. One thread alone
+ * is never held up.
+ */
+#define GATHER_MIN_NS 50000 /* shorter waits are not worth sleeping for */
+#define GATHER_MAX_NS 5000000
+#define GATHER_STEPS 4	  /* at most, of */
+#define GATHER_SHARE 8	  /* a share of what a cut takes each */
+#define GATHER_REST_MAX 6 /* not for 64 cuts */
+
+/* chain.lock held. Whether it pays. */
+static bool want_crowd(struct chain *c)
+{
+	if (c->failed || c->waiting >= c->crowd.expected ||
+	    c->crowd.cut_ns / GATHER_SHARE < GATHER_MIN_NS)
+		return false;
+	if (c->crowd.rest == 0)
+		return true;
+	c->crowd.rest--;
+	return false;
+}
+
+static void gather(struct chain *c)
+{
+	uint64_t step_ns, before = 0, at_first;
+
+	pthread_mutex_lock(&c->lock);
+	if (want_crowd(c)) {
+		step_ns = min_u64(c->crowd.cut_ns / GATHER_SHARE, GATHER_MAX_NS);
+		at_first = c->waiting;
+		c->crowd.going_on = true;
+		for (int n = 0; n < GATHER_STEPS && c->waiting < c->crowd.expected &&
+				c->waiting != before && !c->failed;
+		     n++) {
+			before = c->waiting;
+			(void)cond_wait_ns(&c->crowd.whole, &c->lock, step_ns);
+		}
+		c->crowd.going_on = false;
+		c->crowd.vain =
+			c->waiting > at_first ? 0 : min_u64(c->crowd.vain + 1, GATHER_REST_MAX);
+		c->crowd.rest = c->crowd.vain ? 1u << c->crowd.vain : 0;
 	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* chain.lock held */
+static void note_time(struct chain *c, uint64_t ns)
+{
+	c->commit_ns += ns;
+	c->crowd.cut_ns = c->crowd.cut_ns ? (c->crowd.cut_ns * 7 + ns) / 8 : ns;
 }
 
 /* One cut from before_seal to its end. An error before the cut leaves everything pending for the
@@ -122,8 +200,10 @@ static void lead(struct chain *c)
 	struct db_seal seal = { 0 };
 	struct rec *recs = NULL;
 	struct clock *clock = c->config->clock;
-	uint64_t number, begun_ns = clock->mono_ns(clock), before = c->commits;
+	uint64_t number, begun_ns, before = c->commits;
 
+	gather(c);
+	begun_ns = clock->mono_ns(clock);
 	if (!broken && hooks->before_seal)
 		err = hooks->before_seal(hooks->ctx, &seal);
 	err = take_cut(c, err, &recs, &number);
@@ -138,7 +218,7 @@ static void lead(struct chain *c)
 	pthread_mutex_lock(&c->lock);
 	finish_cut(c, number, err);
 	if (c->commits != before) /* there was something to be sent */
-		c->commit_ns += clock->mono_ns(clock) - begun_ns;
+		note_time(c, clock->mono_ns(clock) - begun_ns);
 	pthread_mutex_unlock(&c->lock);
 	if (!err)
 		db_gc_settle(c->gc, number);
@@ -183,14 +263,10 @@ bool db_chain_cut_is_durable(struct chain *c, uint64_t cut)
 }
 
 /* chain.lock held, given up meanwhile */
-static void lead_or_wait(struct chain *c, struct chain_waiter *me)
+static void lead_once(struct chain *c, const struct chain_waiter *me)
 {
 	struct chain_waiter *w;
 
-	if (c->busy) {
-		pthread_cond_wait(&me->wake, &c->lock);
-		return;
-	}
 	c->busy = true;
 	pthread_mutex_unlock(&c->lock);
 	lead(c);
@@ -200,28 +276,48 @@ static void lead_or_wait(struct chain *c, struct chain_waiter *me)
 	 * that one will wake it, or another. */
 	DL_FOREACH (c->waiters, w) {
 		if (!w->done && w != me) {
-			pthread_cond_signal(&w->wake);
+			wake(c, w);
 			break;
 		}
 	}
 }
 
+/* chain.lock held */
+static void enlist(struct chain *c, struct chain_waiter *w)
+{
+	w->need = cut_needed(c);
+	DL_APPEND(c->waiters, w);
+	c->waiting++;
+	if (c->crowd.going_on && c->waiting >= c->crowd.expected)
+		pthread_cond_signal(&c->crowd.whole);
+}
+
+/* What LevelDB met in the background: there may be nothing to lead, and yet it is the end. */
+static void look_for_failure(struct chain *c)
+{
+	int err = db_env_failed(c->env);
+
+	if (err)
+		fail_loudly(c, err);
+}
+
 int db_chain_commit(struct chain *c)
 {
 	struct chain_waiter w = { 0 };
-	int err = db_env_failed(c->env);
+	int err;
 
-	if (err) /* perhaps in the background: there may be nothing to lead, and yet it is the end
-		  */
-		fail_loudly(c, err);
+	look_for_failure(c);
 	cond_init(&w.wake);
 	pthread_mutex_lock(&c->lock);
-	w.need = cut_needed(c);
-	DL_APPEND(c->waiters, &w);
-	c->waiting++;
-	while (!w.done && !c->failed && c->finished < w.need)
-		lead_or_wait(c, &w);
-	c->waiting--;
+	enlist(c, &w);
+	while (!w.done && !c->failed && c->finished < w.need) {
+		if (c->busy)
+			pthread_cond_wait(&w.wake, &c->lock);
+		else
+			lead_once(c, &w);
+	}
+	if (!w.done)
+		c->waiting--;
 	DL_DELETE(c->waiters, &w);
 	err = c->failed ? c->failed : w.result;
 	if (err)
@@ -229,4 +325,121 @@ int db_chain_commit(struct chain *c)
 	pthread_mutex_unlock(&c->lock);
 	pthread_cond_destroy(&w.wake);
 	return err;
+}
+
+/* ---- the committer ---- */
+
+/* chain.lock held, given up meanwhile */
+static void answer(struct chain *c)
+{
+	struct chain_waiter *all = c->answers, *w, *next;
+	char note[sizeof(c->note)];
+
+	memcpy(note, c->note, sizeof(note));
+	c->answers = NULL;
+	pthread_mutex_unlock(&c->lock);
+	DL_FOREACH_SAFE (all, w, next) {
+		if (w->result)
+			err_note(w->result, "%s", note);
+		w->then(w->arg, w->result);
+		free(w);
+	}
+	pthread_mutex_lock(&c->lock);
+}
+
+/* chain.lock held. Nobody who is led or answered here waits for a cut any more. */
+static void end_waits(struct chain *c, int err)
+{
+	struct chain_waiter *w, *next;
+
+	DL_FOREACH_SAFE (c->waiters, w, next)
+		if (w->then)
+			set_done(c, w, err);
+}
+
+/* chain.lock held */
+static bool has_to_lead(const struct chain *c)
+{
+	const struct chain_waiter *w;
+
+	if (c->busy)
+		return false;
+	DL_FOREACH (c->waiters, w)
+		if (w->then)
+			return true;
+	return false;
+}
+
+static void *committer_run(void *arg)
+{
+	struct chain *c = arg;
+
+	pthread_mutex_lock(&c->lock);
+	for (;;) {
+		if (c->failed || c->committer.stop)
+			end_waits(c, c->failed ? c->failed : -ECANCELED);
+		if (c->answers)
+			answer(c);
+		else if (c->committer.stop)
+			break;
+		else if (has_to_lead(c))
+			lead_once(c, NULL);
+		else
+			pthread_cond_wait(&c->committer.work, &c->lock);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return NULL;
+}
+
+/* chain.lock held */
+static bool have_committer(struct chain *c)
+{
+	if (!c->committer.started)
+		c->committer.started = db_thread_start(&c->committer.thread, committer_run, c) == 0;
+	return c->committer.started;
+}
+
+/* chain.lock held. Left to the committer; but who seems to be alone is quicker by itself. */
+static bool leave(struct chain *c, struct chain_waiter *w)
+{
+	bool alone = !c->busy && !c->waiters && c->crowd.expected <= 1;
+
+	if (!w || c->failed || alone || !have_committer(c))
+		return false;
+	enlist(c, w);
+	if (c->finished >= w->need)
+		set_done(c, w, 0);
+	else if (!c->busy)
+		pthread_cond_signal(&c->committer.work);
+	return true;
+}
+
+void db_chain_commit_then(struct chain *c, void (*then)(void *arg, int err), void *arg)
+{
+	struct chain_waiter *w = calloc(1, sizeof(*w));
+	bool left;
+
+	if (w)
+		*w = (struct chain_waiter){ .then = then, .arg = arg };
+	look_for_failure(c);
+	pthread_mutex_lock(&c->lock);
+	left = leave(c, w);
+	pthread_mutex_unlock(&c->lock);
+	if (left)
+		return;
+	free(w);
+	then(arg, db_chain_commit(c));
+}
+
+void db_chain_stop(struct chain *c)
+{
+	bool started;
+
+	pthread_mutex_lock(&c->lock);
+	c->committer.stop = true;
+	started = c->committer.started;
+	pthread_cond_signal(&c->committer.work);
+	pthread_mutex_unlock(&c->lock);
+	if (started)
+		pthread_join(c->committer.thread, NULL);
 }

@@ -4,7 +4,8 @@
  *
  * Writing a slot: cut what env has pending (and what the owner's hooks add), wait for what the cut
  * depends on, wait for a valid lease, PUT. One PUT is under way at a time; who commits meanwhile
- * shares the next cut, which one of them makes (the *leader*).
+ * shares the next cut, which one of them makes (the *leader*). Whoever does not wait itself (db_chain_commit_then)
+ * is led, if need be, and answered by a thread of the chain's, the *committer*.
  *
  * Taking over: our epoch is above every one in the chain. The fence, an empty slot of the new
  * epoch, is created at the end of the chain. Whoever wrote before meets it with the next PUT and is
@@ -33,12 +34,14 @@
 #include "db/history.h"
 #include "db/load.h"
 
-struct chain_waiter { /* one thread in db_chain_commit */
+struct chain_waiter { /* one thread in db_chain_commit, or one call of db_chain_commit_then */
 	struct chain_waiter *prev, *next;
-	pthread_cond_t wake; /* done, failed, or to lead */
 	uint64_t need; /* the cut that holds what the caller wrote */
 	bool done;
 	int result;
+	pthread_cond_t wake;		  /* done, failed, or to lead; */
+	void (*then)(void *arg, int err); /* or what the committer calls, and frees this; NULL: a thread waits */
+	void *arg;
 };
 
 struct chain {
@@ -57,7 +60,20 @@ struct chain {
 	/* Numbers of cuts (slots have numbers of their own): */
 	uint64_t begun, finished, durable;
 	struct chain_waiter *waiters;
-	uint64_t waiting;
+	struct chain_waiter *answers; /* done, with `then` */
+	uint64_t waiting;	      /* those of the waiters that are not done */
+	struct {
+		uint64_t expected; /* callers that the next cut may count on: those who commit again and again */
+		uint64_t cut_ns;   /* how long a cut takes, on average */
+		bool going_on;
+		unsigned vain, rest; /* times in a row that nobody came; cuts until it is tried again */
+		pthread_cond_t whole;
+	} crowd;
+	struct {
+		pthread_t thread;
+		pthread_cond_t work;
+		bool started, stop;
+	} committer;
 	int failed;
 	char note[256]; /* of failed, or of the last cut that failed */
 	uint64_t commits, commit_ns;
@@ -73,6 +89,10 @@ void db_chain_release(struct chain *c);
 int db_chain_fence(struct chain *c, const struct load_config *load, uint64_t from);
 /* Everything written before the call is durable when it returns 0. */
 int db_chain_commit(struct chain *c);
+/* Likewise without waiting: see db_commit_then. */
+void db_chain_commit_then(struct chain *c, void (*then)(void *arg, int err), void *arg);
+/* Ends the committer. Whoever it still owes an answer gets -ECANCELED. */
+void db_chain_stop(struct chain *c);
 /* The number of the cut that will hold, or holds, everything written so far. */
 uint64_t db_chain_cut_needed(struct chain *c);
 /* The number of the next cut that begins. */

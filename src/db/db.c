@@ -211,6 +211,7 @@ static void release(struct db *db)
 static void stop(struct db *db)
 {
 	db_keeper_stop(db);
+	db_chain_stop(&db->chain);
 	db_env_shutdown(&db->env);
 	if (db->handle)
 		leveldb_close(db->handle);
@@ -318,6 +319,18 @@ int db_commit(struct db *db)
 		return err;
 	db_keeper_activate(db);
 	return db_chain_commit(&db->chain);
+}
+
+void db_commit_then(struct db *db, void (*then)(void *arg, int err), void *arg)
+{
+	int err = check_writable(db);
+
+	if (err) {
+		then(arg, err);
+		return;
+	}
+	db_keeper_activate(db);
+	db_chain_commit_then(&db->chain, then, arg);
 }
 
 int db_checkpoint(struct db *db)

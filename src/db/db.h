@@ -172,7 +172,11 @@ uint64_t db_epoch(const struct db *db);
  * is waited for. All but before_seal's errors are final: LevelDB is not written any more. Any
  * thread, no locks held. Without anything to make durable it returns at once and sends nothing. */
 int db_commit(struct db *db);
-/* Likewise, and then a checkpoint; at unmount, so that the next opening is quick. */
+/* Likewise, but of all who commit at a time only one is kept waiting: then(arg, result) is called once, by a thread of
+ * ours with no locks held, or before this returns. It must be brief, wait for nothing and call nothing of ours:
+ * others' answers come after it. */
+void db_commit_then(struct db *db, void (*then)(void *arg, int err), void *arg);
+/* As db_commit, and then a checkpoint; at unmount, so that the next opening is quick. */
 int db_checkpoint(struct db *db);
 /* True if something was written since the last cut. */
 bool db_is_dirty(struct db *db);

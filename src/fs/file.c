@@ -135,6 +135,23 @@ void fs_file_close(struct fs_file *f)
 	free(f);
 }
 
+static void run_close(void *f)
+{
+	fs_file_close(f);
+}
+
+void fs_file_close_later(struct fs_file *f)
+{
+	unsigned refs = f ? __atomic_load_n(&f->refs, __ATOMIC_RELAXED) : 0;
+
+	while (refs > 1)
+		if (__atomic_compare_exchange_n(&f->refs, &refs, refs - 1, true, __ATOMIC_ACQ_REL,
+						__ATOMIC_RELAXED))
+			return;
+	if (f && pool_submit(f->fs->workers, run_close, f) < 0)
+		fs_file_close(f);
+}
+
 void fs_file_noatime(struct fs_file *f, bool on)
 {
 	__atomic_store_n(&f->noatime, on, __ATOMIC_RELAXED);
@@ -255,16 +272,12 @@ ssize_t fs_write(struct fs_file *f, const void *buf, size_t len, uint64_t offset
 
 /* ---- fsync ---- */
 
-int fs_fsync(struct fs *fs, uint64_t ino)
+/* What the next cut has to hold of an inode. */
+static int enter_inode(struct fs *fs, uint64_t ino)
 {
 	struct inode *i;
-	int err;
+	int err = inode_get(fs, ino, &i);
 
-	if (fs->read_only)
-		return 0;
-	if (ino == FS_ROOT_INO)
-		return fs_sync(fs);
-	err = inode_get(fs, ino, &i);
 	if (err < 0)
 		return err;
 	flush_warm(fs, i);
@@ -273,7 +286,34 @@ int fs_fsync(struct fs *fs, uint64_t ino)
 	flush_unlist(fs, i);
 	pthread_mutex_unlock(&i->lock);
 	inode_put(fs, i);
+	return err;
+}
+
+int fs_fsync(struct fs *fs, uint64_t ino)
+{
+	int err;
+
+	if (fs->read_only)
+		return 0;
+	if (ino == FS_ROOT_INO)
+		return fs_sync(fs);
+	err = enter_inode(fs, ino);
 	return err < 0 ? err : db_commit(fs->db);
+}
+
+void fs_fsync_then(struct fs *fs, uint64_t ino, void (*then)(void *arg, int err), void *arg)
+{
+	int err;
+
+	if (fs->read_only || ino == FS_ROOT_INO) {
+		then(arg, fs_fsync(fs, ino));
+		return;
+	}
+	err = enter_inode(fs, ino);
+	if (err < 0)
+		then(arg, err);
+	else
+		db_commit_then(fs->db, then, arg);
 }
 
 /* ---- errors ---- */
@@ -283,13 +323,45 @@ bool error_is_final(int err)
 	return err == -L3_FENCED || err == -L3_CORRUPT || err == -ECANCELED || err == -EROFS;
 }
 
+static void note_told(struct fs_file *f, int err)
+{
+	if (error_is_final(err))
+		__atomic_store_n(&f->told, true, __ATOMIC_RELAXED);
+}
+
 int fs_file_fsync(struct fs_file *f)
 {
 	int err = fs_fsync(f->fs, f->inode->ino);
 
-	if (error_is_final(err))
-		__atomic_store_n(&f->told, true, __ATOMIC_RELAXED);
+	note_told(f, err);
 	return err;
+}
+
+struct file_fsync {
+	struct fs_file *file;
+	void (*then)(void *arg, int err);
+	void *arg;
+};
+
+static void file_fsync_done(void *arg, int err)
+{
+	struct file_fsync s = *(struct file_fsync *)arg;
+
+	free(arg);
+	note_told(s.file, err);
+	s.then(s.arg, err);
+}
+
+void fs_file_fsync_then(struct fs_file *f, void (*then)(void *arg, int err), void *arg)
+{
+	struct file_fsync *s = malloc(sizeof(*s));
+
+	if (!s) {
+		then(arg, fs_file_fsync(f));
+		return;
+	}
+	*s = (struct file_fsync){ f, then, arg };
+	fs_fsync_then(f->fs, f->inode->ino, file_fsync_done, s);
 }
 
 /* Something of the file is not in a durable cut. */

@@ -258,6 +258,8 @@ int fs_file_create(struct fs *fs, uint64_t dir, const char *name, const struct f
 void fs_file_close(struct fs_file *f);
 /* It stays until fs_file_close has been called once more: for an operation that may outlive the last close. */
 struct fs_file *fs_file_ref(struct fs_file *f);
+/* fs_file_close for who must not wait: the last close may, and is left to another thread. NULL is fine. */
+void fs_file_close_later(struct fs_file *f);
 uint64_t fs_file_ino(const struct fs_file *f);
 /* Whether this open of the file, or another, is for writing. */
 bool fs_file_has_writers(const struct fs_file *f);
@@ -276,6 +278,11 @@ ssize_t fs_write(struct fs_file *f, const void *buf, size_t len, uint64_t offset
 int fs_fsync(struct fs *fs, uint64_t ino);
 /* Likewise, for one open of a file: fs_file_flush need not say again what this has said. */
 int fs_file_fsync(struct fs_file *f);
+/* Both, but of many callers one at most is kept waiting by the store: then(arg, result) is called once, by another
+ * thread or before this returns.
+ * It must be brief, wait for nothing and not call fs (but fs_file_close_later). The file stays referenced until then. */
+void fs_fsync_then(struct fs *fs, uint64_t ino, void (*then)(void *arg, int err), void *arg);
+void fs_file_fsync_then(struct fs_file *f, void (*then)(void *arg, int err), void *arg);
 /* For close(2), before fs_file_close, once for each descriptor: stores nothing and waits for nothing. An error if the
  * file was open for writing, and something written to it is not stored and will not be; once for each open. */
 int fs_file_flush(struct fs_file *f);

@@ -56,16 +56,21 @@ void cond_init(pthread_cond_t *cond)
 	pthread_condattr_destroy(&attr);
 }
 
-bool cond_wait_ms(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t ms)
+bool cond_wait_ns(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t ns)
 {
 	struct timespec t;
-	uint64_t ns;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	ns = (uint64_t)t.tv_nsec + ms % 1000 * NS_PER_MS;
-	t.tv_sec += (time_t)(ms / 1000 + ns / NS_PER_S);
+	t.tv_sec += (time_t)(ns / NS_PER_S);
+	ns = (uint64_t)t.tv_nsec + ns % NS_PER_S;
+	t.tv_sec += (time_t)(ns / NS_PER_S);
 	t.tv_nsec = (long)(ns % NS_PER_S);
 	return pthread_cond_timedwait(cond, lock, &t) != ETIMEDOUT;
+}
+
+bool cond_wait_ms(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t ms)
+{
+	return cond_wait_ns(cond, lock, ms * NS_PER_MS);
 }
 
 void random_bytes(void *out, size_t len)

@@ -205,6 +205,7 @@ uint64_t clock_mono_ms(struct clock *c);
 void cond_init(pthread_cond_t *cond);
 /* Waits at most ms; the mutex is held before and after. False when time ran out. */
 bool cond_wait_ms(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t ms);
+bool cond_wait_ns(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t ns);
 
 void random_bytes(void *out, size_t len); /* from the kernel; cannot fail */
 uint64_t random_u64(void);

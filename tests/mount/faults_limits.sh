@@ -33,9 +33,13 @@ check_witness
 stop_reader
 umount_fs
 
-# mem_limit and what is beside it, in a memory cgroup that kills what goes beyond.
-limit=$((160 << 20))
-[ -z "${LEVELS3_TEST_UNDER:-}" ] || limit=$((10 * limit)) # the sanitizer's own comes on top
+# mem_limit=64M, in a memory cgroup that kills what goes beyond; the kernel's own (sockets, pages of the cache folder on
+# their way to the disk) counts there. The process itself stays within a tenth of it, whatever is done.
+most_allowed=$((64 * 11 / 10 << 20))
+limit=$((96 << 20))
+if [ -n "${LEVELS3_TEST_UNDER:-}" ]; then # the sanitizer's own comes on top
+	most_allowed=$((10 * most_allowed)) limit=$((15 * limit))
+fi
 make_cgroup() {
 	local v1=/sys/fs/cgroup/memory v2=/sys/fs/cgroup
 	if [ -e $v1/memory.limit_in_bytes ]; then
@@ -87,10 +91,16 @@ for i in 1 2 3 4 5 6; do
 done
 cat "$MNT"/small* >/dev/null || fail "reading"
 for r in $readers; do wait "$r" || fail "reading"; done
+writers=
+for i in $(seq 32); do # each has a request at the daemon all the time
+	dd if="$WORK/data" of="$MNT/wide$i" bs=1M count=4 2>/dev/null &
+	writers="$writers $!"
+done
+for w in $writers; do wait "$w" || fail "one of many writers met an error"; done
 [ "$(daemon_pid)" = "$pid" ] || fail "the daemon was killed"
 most=$(awk '/^VmHWM:/ { print $2 * 1024 }' "/proc/$pid/status")
 echo "FIGURE most memory with mem_limit=64M: $((most >> 20)) MiB"
-[ "$most" -le $limit ] || fail "it took $most bytes"
+[ "$most" -le $most_allowed ] || fail "it took $most bytes, and may take $most_allowed"
 stop_witness
 check_witness
 stop_reader

@@ -91,7 +91,7 @@ static void *control_thread(void *arg)
 	struct control *c = arg;
 
 	for (;;) {
-		int fd;
+		int fd = -1;
 		int err = ctl_accept(c->listener, &fd);
 
 		if (err == -EMFILE || err == -ENFILE)

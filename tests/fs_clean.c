@@ -57,6 +57,61 @@ START_TEST(what_lives_among_dead_bytes_moves_and_stays_readable)
 }
 END_TEST
 
+/* Half of every segment is dead, and no more than that: none of them is sparse by itself. */
+START_TEST(the_store_shrinks_when_dead_bytes_are_spread_thinly)
+{
+	enum { FILES = 160, BYTES = 100000, LEFT = FILES * BYTES / 2 };
+	char name[16];
+
+	make_clean_fs(URL);
+	for (unsigned n = 0; n < FILES; n++) {
+		(void)snprintf(name, sizeof(name), "f%u", n);
+		write_file(name, BYTES, n);
+	}
+	calm();
+	for (unsigned n = 0; n < FILES; n += 2) {
+		(void)snprintf(name, sizeof(name), "f%u", n);
+		must(fs_unlink(fs, FS_ROOT_INO, name), "unlink");
+	}
+	calm();
+	clean();
+	ck_assert_uint_lt(stored(NULL), LEFT + LEFT / 10 * 3);
+	for (unsigned n = 1; n < FILES; n += 2) {
+		(void)snprintf(name, sizeof(name), "f%u", n);
+		check_file(name, BYTES, n);
+	}
+	check_fs(true);
+	end_fs(URL);
+}
+END_TEST
+
+/* Nothing is written again and again for the sake of a few bytes. */
+START_TEST(a_few_dead_bytes_stay_where_they_are)
+{
+	enum { FILES = 160, BYTES = 100000 };
+	char name[16];
+	struct store_counts before, after;
+
+	make_clean_fs(URL);
+	for (unsigned n = 0; n < FILES; n++) {
+		(void)snprintf(name, sizeof(name), "f%u", n);
+		write_file(name, BYTES, n);
+	}
+	calm();
+	for (unsigned n = 0; n < FILES; n += 8) {
+		(void)snprintf(name, sizeof(name), "f%u", n);
+		must(fs_unlink(fs, FS_ROOT_INO, name), "unlink");
+	}
+	calm();
+	store_trace_counts(fs->trace, &before);
+	clean();
+	store_trace_counts(fs->trace, &after);
+	ck_assert_uint_lt(after.bytes_out - before.bytes_out, FILES * BYTES / 10);
+	ck_assert_uint_gt(stored(NULL), FILES * BYTES);
+	end_fs(URL);
+}
+END_TEST
+
 START_TEST(parts_of_extents_move_without_what_was_overwritten)
 {
 	uint8_t page[4096];
@@ -352,6 +407,8 @@ int main(void)
 	tcase_set_timeout(c, TEST_TIMEOUT_S);
 	tcase_add_test(c, what_was_overwritten_is_deleted_from_the_store);
 	tcase_add_test(c, what_lives_among_dead_bytes_moves_and_stays_readable);
+	tcase_add_test(c, the_store_shrinks_when_dead_bytes_are_spread_thinly);
+	tcase_add_test(c, a_few_dead_bytes_stay_where_they_are);
 	tcase_add_test(c, parts_of_extents_move_without_what_was_overwritten);
 	tcase_add_test(c, many_tiny_segments_become_few_and_small_pieces_of_a_file_one);
 	tcase_add_test(c, a_segment_with_bytes_still_to_come_is_kept);

@@ -7,7 +7,11 @@
  * grace has passed (db_discard);
  *   - less than half live: what is live moves to new segments first (move.c). Where files share
  *     bytes the counters only say how much may be dead at most; the mover looks;
- *   - many tiny ones: they are moved together, full or not.
+ *   - many tiny ones: they are moved together, full or not;
+ *   - dead bytes spread thinly over many: where they are more than a quarter of what lives, the
+ *     emptiest segments are moved until they are less than a fifth. In the long run a byte is
+ *     written again for each few that were overwritten, and the store never holds much more than
+ *     what lives.
  *
  * Never touched: segments that are not durable objects yet, that slots still carry, and that hold
  * bytes still to be entered (pending.c). A crash at any point leaves either the record and the
@@ -29,6 +33,7 @@
 #define LOOK_MS 30000
 #define PATIENCE_MS 600000    /* small garbage waits so long */
 #define WORTH_BYTES (4 * MIB) /* more is taken at the next look */
+#define THIN_BYTES (1 * GIB)  /* of segments with few dead bytes, in one pass */
 #define TINY_BYTES (1 * MIB)
 #define TINY_MANY 64
 
@@ -41,8 +46,12 @@ struct cleaner {
 	bool (*goes_on)(void *ctx); /* for somebody who may end it; may be NULL */
 	void *ctx;
 	uint64_t started_ms, passed_ms;
-	uint64_t garbage; /* in memory's counters, after the last pass */
-	bool passed, swept;
+	struct sight {		       /* of memory's counters, after the last pass */
+		uint64_t sparse, dead; /* dead bytes: in sparse segments, in all */
+		bool tiny;	       /* many of these */
+	} seen;
+	uint64_t stored; /* bytes of all segments, at the last pass */
+	bool passed, swept, unfinished;
 };
 
 /* ---- the list of segments ---- */
@@ -52,6 +61,7 @@ struct census {
 		uint64_t segment;
 		struct seg_record rec;
 		bool present; /* from memory: newer than the database */
+		bool chosen;  /* what lives in it is to be moved */
 	} * at;
 	size_t count, cap;
 };
@@ -68,7 +78,7 @@ static int census_add(struct census *c, uint64_t segment, const struct seg_recor
 		c->at = more;
 		c->cap = cap;
 	}
-	c->at[c->count++] = (struct census_entry){ segment, *rec, present };
+	c->at[c->count++] = (struct census_entry){ segment, *rec, present, false };
 	return 0;
 }
 
@@ -244,8 +254,56 @@ static bool too_many_tiny(const struct census *census)
 	return tiny > TINY_MANY;
 }
 
+static int by_emptiness(const void *a, const void *b)
+{
+	const struct seg_record *x = &((const struct census_entry *)a)->rec;
+	const struct seg_record *y = &((const struct census_entry *)b)->rec;
+	double dead_x = (double)dead_bytes(x) / (double)(x->total_bytes + 1);
+	double dead_y = (double)dead_bytes(y) / (double)(y->total_bytes + 1);
+
+	return (dead_x < dead_y) - (dead_x > dead_y);
+}
+
+/* Marks what deserves to be moved. The census gets the order of emptiness. */
+static void choose(struct cleaner *c, struct census *census)
+{
+	bool tiny = too_many_tiny(census);
+	uint64_t stored = 0, live = 0, kept, moved = 0;
+
+	c->stored = 0;
+	for (size_t n = 0; n < census->count; n++) {
+		struct census_entry *e = &census->at[n];
+
+		c->stored += e->rec.total_bytes;
+		e->chosen = e->rec.live_bytes > 0 && (is_sparse(&e->rec) || (tiny && is_tiny(e)));
+		kept = e->rec.total_bytes - dead_bytes(&e->rec);
+		live += kept;
+		stored += e->chosen ? kept : e->rec.live_bytes ? e->rec.total_bytes : 0;
+	}
+	c->unfinished = false;
+	if (stored <= live + live / 4)
+		return;
+	qsort(census->at, census->count, sizeof(census->at[0]), by_emptiness);
+	for (size_t n = 0; n < census->count && stored > live + live / 5; n++) {
+		struct census_entry *e = &census->at[n];
+
+		if (dead_bytes(&e->rec) * 8 <= e->rec.total_bytes)
+			return; /* nor do those that follow win much */
+		/* Of shared segments the counters do not say enough. */
+		if (e->chosen || e->rec.live_bytes == 0 || e->rec.referenced)
+			continue;
+		if (moved >= THIN_BYTES) {
+			c->unfinished = true;
+			return;
+		}
+		e->chosen = true;
+		moved += e->rec.total_bytes;
+		stored -= dead_bytes(&e->rec);
+	}
+}
+
 /* Moves what is live in the segments that deserve it. */
-static int empty_sparse(struct fs *fs, const struct census *census)
+static int empty_chosen(struct fs *fs, const struct census *census)
 {
 	bool tiny = too_many_tiny(census);
 	struct mover *m = mover_new(fs);
@@ -256,9 +314,7 @@ static int empty_sparse(struct fs *fs, const struct census *census)
 
 		if (is_stopping(fs->cleaner))
 			break;
-		if (e->rec.live_bytes == 0 || !(is_sparse(&e->rec) || (tiny && is_tiny(e))))
-			continue;
-		if (may_touch(fs, e->segment))
+		if (e->chosen && may_touch(fs, e->segment))
 			err = mover_add(m, e->segment, tiny && is_tiny(e));
 	}
 	if (err >= 0)
@@ -274,8 +330,10 @@ static int pass(struct fs *fs)
 
 	if (err >= 0)
 		err = census_take(fs, &census);
-	if (err >= 0)
-		err = empty_sparse(fs, &census);
+	if (err >= 0) {
+		choose(fs->cleaner, &census);
+		err = empty_chosen(fs, &census);
+	}
 	if (err >= 0)
 		given = give_up_dead(fs, &census);
 	free(census.at);
@@ -369,40 +427,44 @@ int clean_sweep(struct fs *fs, struct db_garbage *look)
 /* ---- the thread ---- */
 
 /* What a pass could win, by the counters in memory: no requests. */
-static uint64_t garbage_in_sight(struct fs *fs, bool *ret_tiny)
+static struct sight garbage_in_sight(struct fs *fs)
 {
+	struct sight sight = { 0 };
 	struct seg *s, *next;
-	uint64_t bytes = 0;
 	size_t tiny = 0;
 
 	pthread_mutex_lock(&fs->totals_lock);
 	HASH_ITER (hh, fs->segs, s, next) {
+		uint64_t dead = dead_bytes(&s->rec);
+
+		sight.dead += dead;
 		if (is_sparse(&s->rec) || s->rec.live_bytes == 0)
-			bytes += dead_bytes(&s->rec);
+			sight.sparse += dead;
 		tiny += s->rec.total_bytes < TINY_BYTES;
 	}
 	pthread_mutex_unlock(&fs->totals_lock);
-	*ret_tiny = tiny > TINY_MANY;
-	return bytes;
+	sight.tiny = tiny > TINY_MANY;
+	return sight;
 }
 
 static bool is_worth_it(struct fs *fs, struct cleaner *c, uint64_t now)
 {
-	uint64_t garbage;
-	bool tiny;
+	struct sight sight;
 
 	if (!c->passed)
 		return now - c->started_ms >= FIRST_PASS_MS;
-	garbage = garbage_in_sight(fs, &tiny);
-	if (garbage >= c->garbage + WORTH_BYTES)
+	if (c->unfinished)
 		return true;
-	return (tiny || garbage != c->garbage) && now - c->passed_ms >= PATIENCE_MS;
+	sight = garbage_in_sight(fs);
+	if (sight.sparse >= c->seen.sparse + WORTH_BYTES ||
+	    sight.dead >= c->seen.dead + max_u64(WORTH_BYTES, c->stored / 32))
+		return true;
+	return (sight.tiny || sight.sparse != c->seen.sparse) && now - c->passed_ms >= PATIENCE_MS;
 }
 
 static void look(struct fs *fs, struct cleaner *c)
 {
 	uint64_t now = clock_mono_ms(&clock_system);
-	bool tiny;
 	int err;
 
 	if (is_worth_it(fs, c, now)) {
@@ -411,7 +473,7 @@ static void look(struct fs *fs, struct cleaner *c)
 			log_debug("cleaner: %s: %s", err_text(err), err_last_note());
 		c->passed = true;
 		c->passed_ms = now;
-		c->garbage = garbage_in_sight(fs, &tiny);
+		c->seen = garbage_in_sight(fs);
 	}
 	if (!c->swept && now - c->started_ms >= SWEEP_AFTER_MS) {
 		err = clean_sweep(fs, NULL);

@@ -6,6 +6,7 @@
  */
 #include "cli/cli.h"
 #include "mount.h"
+#include "mountpoint.h"
 #include "options.h"
 
 #include <string.h>
@@ -24,6 +25,9 @@ static const struct cli_verb mount_verb = {
 
 static const struct mount_words words = { .status = cli_status_write, .trace = cli_trace_write };
 
+static const struct cli_host host = { .check_fuse = mountpoint_check_fuse,
+				      .cache_dir = mount_cache_dir };
+
 static const char *own_name(const char *argv0)
 {
 	const char *slash = argv0 ? strrchr(argv0, '/') : NULL;
@@ -36,6 +40,7 @@ int main(int argc, char **argv)
 	const char *name = own_name(argc > 0 ? argv[0] : NULL);
 
 	mount_use_words(&words);
+	cli_use_host(&host);
 	if (strcmp(name, "mount.levels3fs") == 0 || strcmp(name, "mount.fuse.levels3fs") == 0)
 		return mount_helper_main(argc, argv);
 	if (strcmp(name, "umount.levels3fs") == 0 || strcmp(name, "umount.fuse.levels3fs") == 0)

@@ -232,7 +232,7 @@ static int parse_helper(struct command *c, int argc, char **argv)
 
 /* ---- the cache folder ---- */
 
-static int default_cache_dir(char out[PATH_MAX])
+int mount_cache_dir(char out[PATH_MAX])
 {
 	const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
 	int n;
@@ -267,7 +267,7 @@ static int settle_cache_dir(struct mount_options *o, const char *mountpoint)
 	int err = 0;
 
 	if (!o->config.cache_dir) {
-		err = default_cache_dir(dir);
+		err = mount_cache_dir(dir);
 		if (err >= 0)
 			err = fs_config_set(&o->config, "cache_dir", dir);
 	}

@@ -19,6 +19,7 @@
 #define LEVELS3_FUSE_MOUNT_H
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -35,6 +36,8 @@ int mount_main(int argc, char **argv);
 /* mount.levels3fs URL DIR [-sfnv] [-o OPTIONS], as mount(8) calls it. */
 int mount_helper_main(int argc, char **argv);
 void mount_help(FILE *out);
+/* Where the cache of this user's mounts is; "none". -ENAMETOOLONG. */
+int mount_cache_dir(char out[PATH_MAX]);
 #define MOUNT_SHORTS "o:rfdh"
 extern const struct option mount_longs[];
 

@@ -41,6 +41,8 @@ static const struct cli_verb verbs[] = {
 	  cli_destroy_help, &cli_destroy_options, NULL },
 	{ "bench", "URL [-o OPTIONS] [--json]", "measure the object store itself", cli_bench,
 	  cli_bench_help, &cli_bench_options, NULL },
+	{ "doctor", "URL|DIR [-o OPTIONS] [--json]", "look for what is wrong, and say what to do",
+	  cli_doctor, cli_doctor_help, &cli_doctor_options, NULL },
 	{ "help", "[VERB]", "this text, or that of a verb", cli_help, NULL, NULL, NULL },
 };
 

@@ -12,6 +12,7 @@
 #include "fs/fs.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 
 struct cli_options { /* of a verb, as for getopt_long */
@@ -32,6 +33,13 @@ struct cli_verb {
 
 /* `mount` is also what runs for "levels3fs URL DIR". */
 int cli_main(int argc, char **argv, const struct cli_verb *mount);
+/* What the program knows of mounting, for doctor. */
+struct cli_host {
+	int (*check_fuse)(void); /* can this user mount? An error with a note */
+	int (*cache_dir)(char out[PATH_MAX]); /* where the cache is unless options say otherwise */
+};
+/* Kept, not copied; before cli_main. */
+void cli_use_host(const struct cli_host *host);
 /* umount.levels3fs DIR [-flnrv], as umount(8) calls it. Exit codes of umount(8). */
 int cli_umount_helper(int argc, char **argv);
 

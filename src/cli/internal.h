@@ -15,6 +15,7 @@
  *	lease.c     lease show, lease break
  *	destroy.c   destroy
  *	gc.c        gc
+ *	doctor.h    doctor
  *	umount.c    umount, and the helper of umount(8)
  *	busy.c      who uses a mount
  *	ask.c       asking the daemon of a mount
@@ -79,6 +80,9 @@ extern const struct cli_options cli_cp_options;
 int cli_lease(int argc, char **argv);
 void cli_lease_help(FILE *out);
 extern const struct cli_options cli_lease_options;
+int cli_doctor(int argc, char **argv);
+void cli_doctor_help(FILE *out);
+extern const struct cli_options cli_doctor_options;
 int cli_gc(int argc, char **argv);
 void cli_gc_help(FILE *out);
 extern const struct cli_options cli_gc_options;
@@ -120,6 +124,7 @@ struct cli_url { /* of a verb: "VERB [OPTIONS] [ACTION] URL REST…"; a name of 
 	int (*take_own)(struct cli_url *u, int opt, const char *argument);
 	bool takes_action; /* may be set: a word comes before the URL */
 	const char *action;
+	bool takes_cache; /* may be set: the cache_dir of the file's counts, which is that of the mount */
 	bool takes_dir; /* may be set: a folder does for the URL, */
 	const char *dir; /* and was given; then there is no url */
 	const char *url;
@@ -140,6 +145,8 @@ void cli_url_init(struct cli_url *u, int usage_code);
 void cli_url_release(struct cli_url *u);
 /* -o, -h and flags by their letters. 0, or the exit code after having said why. */
 int cli_url_parse(struct cli_url *u, int argc, char **argv, const struct cli_options *options);
+/* What a word given for the URL says: url, and the settings of its section. As cli_url_parse, which does it. */
+int cli_url_settle(struct cli_url *u, const char *word);
 /* Those that verbs on a URL may have; a verb has the ones whose letters are among its shorts. */
 extern const struct option cli_url_longs[];
 /* A whole verb whose options are no more than these. */

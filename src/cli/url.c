@@ -55,7 +55,8 @@ static int take_option(struct cli_url *u, int opt, const char *verb)
 static int set_from_file(void *ctx, const char *name, const char *value)
 {
 	struct cli_url *u = ctx;
-	int err = strcmp(name, "cache_dir") == 0 ? 0 : fs_config_set(&u->config, name, value);
+	bool skip = !u->takes_cache && strcmp(name, "cache_dir") == 0;
+	int err = skip ? 0 : fs_config_set(&u->config, name, value);
 
 	return err == -ENOTSUP ? 0 : err;
 }
@@ -71,7 +72,7 @@ static int parse_lists(struct cli_url *u)
 }
 
 /* What was given with -o goes before what a file says. */
-static int settle(struct cli_url *u, const char *word)
+int cli_url_settle(struct cli_url *u, const char *word)
 {
 	int err = fs_place_find(word, set_from_file, u, &u->place);
 
@@ -100,7 +101,7 @@ int cli_url_parse(struct cli_url *u, int argc, char **argv, const struct cli_opt
 	u->rest = argv + optind + 1;
 	u->rest_count = argc - optind - 1;
 	if (!u->takes_dir || !cli_place_is_dir(argv[optind]))
-		return settle(u, argv[optind]);
+		return cli_url_settle(u, argv[optind]);
 	u->dir = argv[optind];
 	return parse_lists(u) < 0 ? cli_say(u->usage_code, "%s", err_last_note()) : 0;
 }

@@ -8,6 +8,7 @@
  *	s3_error.c      what answers mean
  *	s3_http.c       one HTTP exchange on a bounded pool of kept-alive connections (libcurl)
  *	s3_sign.c       AWS Signature Version 4
+ *	s3_examine.c    the way to the server, step by step, for people
  *	s3_extra.c      encryption by the server, storage class, ACL, tags
  *	s3_xml.c        the XML of answers (expat), hostile or not
  *	s3_url.c        where the bucket is: URL, endpoint, addressing style
@@ -31,6 +32,7 @@ struct s3_cred { /* strings owned; wiped when released */
 	char *access_key, *secret_key, *session_token;
 	int64_t expires_s; /* 0: never */
 	bool is_remote;	   /* somebody else was asked, not just a file read */
+	const char *from;  /* who gave them, for people: "environment" */
 };
 
 struct s3_profile { /* what the environment and the shared files say besides keys */

@@ -210,8 +210,12 @@ int s3_chain_load(const struct s3_chain *chain, struct s3_cred *ret)
 {
 	struct buf tried CLEANUP(buf_release) = BUF_INIT;
 
-	if (chain->passwd_file)
-		return s3_cred_passwd_file(chain->passwd_file, chain->bucket, ret);
+	if (chain->passwd_file) {
+		int err = s3_cred_passwd_file(chain->passwd_file, chain->bucket, ret);
+
+		ret->from = err < 0 ? NULL : "passwd_file";
+		return err;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(providers); i++) {
 		const struct provider *p = &providers[i];
 		int err;
@@ -220,6 +224,8 @@ int s3_chain_load(const struct s3_chain *chain, struct s3_cred *ret)
 			continue;
 		err_clear();
 		err = p->load(chain, ret);
+		if (err >= 0)
+			ret->from = p->name;
 		if (err != -ENOENT)
 			return err;
 		buf_printf(&tried, "%s%s: %s", tried.len ? "; " : "", p->name, err_last_note());

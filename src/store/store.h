@@ -184,6 +184,23 @@ int store_remove_many(struct store *s, const char *const *keys, size_t count);
  * cancels that wrapper's waiting, and passes on to the store below only if that is told separately. */
 void store_cancel(struct store *s);
 
+/* ---- for people who look for what is wrong ---- */
+
+enum store_verdict { STORE_FINE, STORE_ODD, STORE_WRONG };
+struct store_remark {
+	enum store_verdict verdict;
+	const char *what;   /* "name", "connection", "certificate", "clock", "credentials", "folder" */
+	const char *text;   /* a sentence; no secret is in it */
+	const char *advice; /* may be NULL */
+};
+/*
+ * Goes the way to the store step by step, and remarks on each: where the server is, its certificate, its clock against
+ * ours, where the keys come from; of a folder, whether it is there. Up to the first step that fails for good, and
+ * without a request that is signed. Nothing is written. -L3_BAD_OPTION where URL or options make no sense, -ENOMEM.
+ */
+int store_examine(const char *url, const struct store_config *config,
+		  void (*remark)(void *ctx, const struct store_remark *r), void *ctx);
+
 /* ---- wrappers: each takes a reference of next ---- */
 
 /* Counts, and reports every request to `each` if given (from any thread, after the answer). */

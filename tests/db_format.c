@@ -287,6 +287,20 @@ START_TEST(test_hostile_payloads_do_no_harm)
 }
 END_TEST
 
+/* Both have it behind their number. */
+START_TEST(test_an_epoch_that_no_name_has_room_for_is_refused)
+{
+	struct buf payload = BUF_INIT, b = BUF_INIT;
+
+	from_hex(forms[_i].payload, &payload);
+	payload.data[8 + 4] = 1;
+	frame_put(&b, forms[_i].type, &fixture_uuid, payload.data, payload.len);
+	ck_assert_int_eq(decode(forms[_i].type, &b), -L3_CORRUPT);
+	buf_release(&payload);
+	buf_release(&b);
+}
+END_TEST
+
 START_TEST(test_slots_out_of_order_are_refused)
 {
 	struct buf b = BUF_INIT;
@@ -324,6 +338,7 @@ int main(void)
 	tcase_add_loop_test(tc, test_every_flipped_bit_is_noticed, 0, 2);
 	tcase_add_loop_test(tc, test_every_truncation_is_noticed, 0, 2);
 	tcase_add_loop_test(tc, test_hostile_payloads_do_no_harm, 0, 2);
+	tcase_add_loop_test(tc, test_an_epoch_that_no_name_has_room_for_is_refused, 0, 2);
 	tcase_add_test(tc, test_slots_out_of_order_are_refused);
 	suite_add_tcase(s, tc);
 	return run_suite(s);

@@ -476,6 +476,22 @@ START_TEST(fields_that_do_not_fit_are_an_error)
 }
 END_TEST
 
+START_TEST(an_epoch_beyond_all_that_can_be_is_damage_and_the_last_has_no_next)
+{
+	struct lease_holder h = foreign_holder(LEASE_EPOCH_MAX + (uint64_t)1);
+	struct buf b CLEANUP(buf_release) = BUF_INIT;
+
+	h.released = true;
+	store_holder(&h);
+	refused(-L3_CORRUPT);
+	h.epoch = LEASE_EPOCH_MAX;
+	store_holder(&h);
+	encode_holder(&h, &b);
+	refused(-EOVERFLOW);
+	check_bytes(&b);
+}
+END_TEST
+
 START_TEST(an_object_of_a_newer_version_is_refused_and_stays_as_it_is)
 {
 	struct buf b CLEANUP(buf_release) = BUF_INIT;
@@ -546,6 +562,7 @@ int main(void)
 	tcase_add_test(t, a_store_that_does_not_answer_gives_its_error);
 	tcase_add_test(t, an_object_with_any_byte_changed_is_an_error_and_stays_as_it_is);
 	tcase_add_test(t, fields_that_do_not_fit_are_an_error);
+	tcase_add_test(t, an_epoch_beyond_all_that_can_be_is_damage_and_the_last_has_no_next);
 	tcase_add_test(t, an_object_of_a_newer_version_is_refused_and_stays_as_it_is);
 	tcase_add_test(t, the_lease_of_another_filesystem_is_refused);
 	tcase_add_test(t, what_is_written_reads_back_as_the_format_page_has_it);

@@ -111,6 +111,8 @@ static int get_fences(struct rd *r, struct history *h)
 		const struct fence *last = h->fence_count ? &h->fences[h->fence_count - 1] : NULL;
 		int err;
 
+		if (f.epoch > LEASE_EPOCH_MAX)
+			return -L3_CORRUPT;
 		if (last && (f.epoch <= last->epoch || f.slot <= last->slot))
 			return -L3_CORRUPT;
 		err = db_history_add_fence(h, f.epoch, f.slot);
@@ -175,6 +177,8 @@ static int get_all(struct rd *r, struct history *h)
 
 	h->slot = rd_u64(r);
 	h->epoch = rd_u64(r);
+	if (h->epoch > LEASE_EPOCH_MAX)
+		return -L3_CORRUPT;
 	err = get_fences(r, h);
 	count = rd_varint(r);
 	for (uint64_t i = 0; i < count && !err; i++)

@@ -265,6 +265,9 @@ int db_slot_decode(const void *data, size_t len, const struct uuid *fs, uint64_t
 	if (ret->slot != slot)
 		return err_note(-L3_CORRUPT, "%s says that it is slot %llu", what,
 				(unsigned long long)ret->slot);
+	if (ret->epoch > LEASE_EPOCH_MAX)
+		return err_note(-L3_CORRUPT, "%s has the impossible epoch %llu", what,
+				(unsigned long long)ret->epoch);
 	if (ret->flags & ~SLOT_FLAG_FENCE)
 		return err_note(-L3_VERSION, "%s has flags of a newer version (%#x)", what,
 				ret->flags);

@@ -18,6 +18,7 @@
 #define LEVELS3_DB_RECORD_H
 
 #include "db/file.h"
+#include "lease/lease.h"
 #include "store/store.h"
 
 #define SLOT_KEY_LIMIT 32

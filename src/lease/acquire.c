@@ -145,6 +145,8 @@ static int take(struct lease *l, const struct watch *w, bool ours)
 {
 	memcpy(l->etag, w->etag, sizeof(l->etag));
 	l->epoch = w->exists ? w->holder.epoch + !ours : 1;
+	if (l->epoch > LEASE_EPOCH_MAX)
+		return err_note(-EOVERFLOW, "all epochs have been used up");
 	if (!ours)
 		l->since_real_ns = l->config.clock->real_ns(l->config.clock);
 	return lease_put(l, false);

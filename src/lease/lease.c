@@ -299,7 +299,8 @@ uint64_t lease_epoch(const struct lease *l)
 int lease_raise(struct lease *l, uint64_t epoch)
 {
 	uint64_t before;
-	int err = begin(l);
+	int err = epoch > LEASE_EPOCH_MAX ? err_note(-EOVERFLOW, "all epochs have been used up")
+					  : begin(l);
 
 	if (err < 0)
 		return err;

@@ -19,6 +19,9 @@
 
 #include "store/store.h"
 
+/* Names of objects and ids of segments have no room for more; nobody comes that far who counts from 1. */
+#define LEASE_EPOCH_MAX UINT32_MAX
+
 struct lease;
 
 struct lease_holder { /* what the object says */
@@ -65,7 +68,8 @@ struct lease_config {
 
 /*
  * Takes the lease: epoch = the object's + 1. Writes the object once. -L3_LEASE_HELD with a note "held
- * by HOST, pid N, mounted on DIR since TIME" and *ret_holder (if not NULL) filled; -EINTR; store errors.
+ * by HOST, pid N, mounted on DIR since TIME" and *ret_holder (if not NULL) filled; -EINTR; -EOVERFLOW behind
+ * LEASE_EPOCH_MAX; -L3_CORRUPT for a damaged object; store errors.
  * A crash right after leaves a lease that nobody holds: it runs out.
  */
 int lease_acquire(const struct lease_config *config, struct lease **ret,

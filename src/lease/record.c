@@ -82,6 +82,9 @@ int lease_decode(const void *data, size_t len, const struct uuid *fs, struct lea
 	if (rd_done(&r) < 0)
 		return err_note(-L3_CORRUPT,
 				"object " LEASE_KEY ": its fields do not fit its length");
+	if (h.epoch > LEASE_EPOCH_MAX)
+		return err_note(-L3_CORRUPT, "object " LEASE_KEY ": no mount has the epoch %llu",
+				(unsigned long long)h.epoch);
 	*ret = h;
 	return 0;
 }

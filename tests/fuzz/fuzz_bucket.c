@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A hostile bucket: a small filesystem whose objects were changed, cut, swapped, replayed, removed
- * or joined by others, is opened, walked, read and checked. It may refuse; it may not crash, hang,
- * or take memory without bounds.
+ * or joined by others, is opened, walked, read and checked, or repaired. It may refuse; it may not
+ * crash, hang, or take memory without bounds; and what a repair calls sound can be mounted.
  *
  * The input is a list of changes: u8 what, u8 object, u16 where, u8 count, then count bytes. The
- * first byte of all: odd to open for writing.
+ * first byte of all: 1 to open for writing, 2 to repair before.
  */
 #include "fs/fs.h"
 #include "tests/fuzz/fuzz.h"
@@ -252,7 +252,16 @@ static void walk(struct fs *fs, uint64_t dir, unsigned depth)
 		(void)fs_readdir(fs, dir, 0, true, visit, &w);
 }
 
-static void use(bool for_writing)
+static bool repair(void)
+{
+	struct fs_check_options options = { .data = true };
+	struct fs_fsck_result result;
+
+	config.read_only = false;
+	return fs_fsck(URL, &config, &options, true, &result) == 0 && result.left == 0;
+}
+
+static bool use(bool for_writing)
 {
 	struct fs_check_options options = { .data = true };
 	struct fs_check_result result;
@@ -260,10 +269,11 @@ static void use(bool for_writing)
 
 	config.read_only = !for_writing;
 	if (fs_open(URL, &config, &fs) < 0)
-		return;
+		return false;
 	walk(fs, FS_ROOT_INO, 0);
 	(void)fs_check(fs, &options, &result);
 	(void)fs_close(fs, NULL, NULL);
+	return true;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -271,6 +281,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 1)
 		return 0;
 	make_bucket(data + 1, size - 1);
-	use(data[0] % 2);
+	if (data[0] & 2 && repair())
+		MUST(use(data[0] & 1));
+	else
+		(void)use(data[0] & 1);
 	return 0;
 }

@@ -16,4 +16,4 @@ update-docs: man/fill$(EXEEXT)
 .PHONY: update-docs
 TESTS += tests/docs
 EXTRA_DIST += tests/docs
-tests/docs.log: man/fill$(EXEEXT)
+check_DATA += man/fill$(EXEEXT)

@@ -80,7 +80,8 @@ static void open_with(const struct reply *replies, size_t count, const struct st
 	server_start(&server, replies, count);
 	(void)snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%d", server.port);
 	config.endpoint = endpoint;
-	config.connections = 1;
+	if (!extra || !extra->connections)
+		config.connections = 1;
 	ck_ok(store_open("s3://bucket/pre", &config, &s3));
 }
 
@@ -364,6 +365,69 @@ START_TEST(cancelling_ends_a_transfer_and_the_wait_for_a_connection)
 	}
 	ck_assert_int_eq(create(NULL), -ECANCELED);
 	ck_assert_uint_eq(server.request_count, 1);
+}
+END_TEST
+
+START_TEST(a_server_that_asks_to_slow_down_gets_half_as_many_requests_at_once)
+{
+	struct reply replies[16] = { { .text = "HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n" } };
+	const struct store_config config = { .connections = 12 };
+	pthread_t threads[12];
+	int results[12];
+
+	for (size_t i = 1; i < ARRAY_LEN(replies); i++)
+		replies[i] = (struct reply){ .text = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
+					     .then = HANG };
+	open_with(replies, ARRAY_LEN(replies), &config);
+	ck_assert_int_eq(get_all(), -L3_THROTTLED);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		pthread_create(&threads[i], NULL, get_in_thread, &results[i]);
+	server_await(&server, 1 + 6);
+	store_cancel(s3);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		pthread_join(threads[i], NULL);
+	ck_assert_uint_eq(server.request_count, 1 + 6);
+}
+END_TEST
+
+/* All of a crowd that may be under way, with the same answer. */
+static void crowd(struct s3_pace *p, long status)
+{
+	uint64_t numbers[64];
+	size_t n = 0;
+
+	while (s3_pace_may_begin(p) && n < ARRAY_LEN(numbers))
+		numbers[n++] = s3_pace_begin(p);
+	ck_assert_uint_eq(n, p->limit);
+	for (size_t i = 0; i < n; i++)
+		(void)s3_pace_end(p, numbers[i], status);
+}
+
+START_TEST(the_pace_halves_once_for_a_crowd_and_comes_back_round_by_round)
+{
+	struct s3_pace p;
+
+	s3_pace_init(&p, 32);
+	crowd(&p, 200);
+	ck_assert_uint_eq(p.limit, 32);
+	crowd(&p, 503);
+	ck_assert_uint_eq(p.limit, 16);
+	crowd(&p, 429);
+	ck_assert_uint_eq(p.limit, 8);
+	for (unsigned i = 9; i <= 32; i++) {
+		crowd(&p, i % 2 ? 200 : 404);
+		ck_assert_uint_eq(p.limit, i);
+	}
+	crowd(&p, 200);
+	ck_assert_uint_eq(p.limit, 32);
+	for (unsigned i = 0; i < 9; i++)
+		crowd(&p, 503);
+	ck_assert_uint_eq(p.limit, S3_PACE_LEAST);
+	crowd(&p, 0); /* no answer: nothing is learned */
+	ck_assert_uint_eq(p.limit, S3_PACE_LEAST);
+	s3_pace_init(&p, 1);
+	crowd(&p, 503);
+	ck_assert_uint_eq(p.limit, 1);
 }
 END_TEST
 
@@ -827,6 +891,7 @@ static void add_reading(TCase *t)
 	tcase_add_test(t, nobody_listening_is_unreachable);
 	tcase_add_test(t, a_server_that_falls_silent_or_drips_is_given_up);
 	tcase_add_test(t, cancelling_ends_a_transfer_and_the_wait_for_a_connection);
+	tcase_add_test(t, a_server_that_asks_to_slow_down_gets_half_as_many_requests_at_once);
 	tcase_add_test(t, headers_without_bounds_are_cut_off);
 	tcase_add_test(t, an_error_without_bounds_is_cut_off);
 }
@@ -865,7 +930,7 @@ static void add_writing(TCase *t)
 int main(void)
 {
 	Suite *s = suite_create("store: what S3's answers are turned into");
-	TCase *t = tcase_create("scripted server");
+	TCase *t = tcase_create("scripted server"), *pace = tcase_create("pace");
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
@@ -873,5 +938,7 @@ int main(void)
 	add_errors(t);
 	add_writing(t);
 	suite_add_tcase(s, t);
+	tcase_add_test(pace, the_pace_halves_once_for_a_crowd_and_comes_back_round_by_round);
+	suite_add_tcase(s, pace);
 	return run_suite(s);
 }

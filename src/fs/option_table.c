@@ -78,6 +78,7 @@ const struct fs_option fs_option_table[] = {
   NUMBER(DURATION, store.connect_timeout_ms, 100, 10 * MS_PER_MIN) },
 { INFO("connections", "COUNT", "32", "requests to the server at once, at most",
     "As many are used as there is work for. "
+    "A server that asks to slow down gets half as many, and then gradually more again, without a change here. "
     "More helps on a fast line to a distant store."),
   NUMBER(COUNT, store.connections, 1, 1024) },
 

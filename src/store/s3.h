@@ -7,6 +7,7 @@
  *	s3_call.c       one request: address, signature, exchange, credentials read anew
  *	s3_error.c      what answers mean
  *	s3_http.c       one HTTP exchange on a bounded pool of kept-alive connections (libcurl)
+ *	s3_pace.c       how many exchanges at once, by what the server says
  *	s3_sign.c       AWS Signature Version 4
  *	s3_examine.c    the way to the server, step by step, for people
  *	s3_extra.c      encryption by the server, storage class, ACL, tags
@@ -143,6 +144,21 @@ bool s3_xml_error(const void *xml, size_t len, struct s3_error *ret);
 int s3_xml_credentials(const void *xml, size_t len, const char *root, struct s3_cred *ret);
 /* Text for an element. False if XML cannot hold it (control characters). */
 bool s3_xml_escape(struct buf *out, const char *text);
+
+/* ---- s3_pace.c: how many at once. No lock of its own: s3_http's. */
+
+#define S3_PACE_LEAST 4
+
+struct s3_pace {
+	unsigned most, limit, under_way, went_well;
+	uint64_t begun, slowed_at; /* numbers of requests */
+};
+
+void s3_pace_init(struct s3_pace *p, unsigned most);
+bool s3_pace_may_begin(const struct s3_pace *p);
+uint64_t s3_pace_begin(struct s3_pace *p); /* its number, for the end */
+/* status of HTTP; 0: there was no answer. True if one more than before may be under way. */
+bool s3_pace_end(struct s3_pace *p, uint64_t number, long status);
 
 /* ---- s3_http.c ---- */
 

@@ -36,13 +36,14 @@
 struct handle { /* keeps a connection alive; each exchange has an easy handle of its own, see run */
 	CURLM *multi;
 	struct handle *next;
+	uint64_t number; /* of the exchange that it is taken for */
 };
 
 struct s3_http {
 	pthread_mutex_t lock;
 	pthread_cond_t freed;
 	struct handle *idle;
-	unsigned made, max;
+	struct s3_pace pace;
 	bool cancelled; /* atomic */
 	CURLSH *share;	/* names resolved and TLS sessions, for all handles */
 	pthread_mutex_t share_locks[CURL_LOCK_DATA_LAST];
@@ -91,7 +92,7 @@ int s3_http_new(const struct store_config *config, struct s3_http **ret)
 	cond_init(&h->freed);
 	for (size_t i = 0; i < ARRAY_LEN(h->share_locks); i++)
 		pthread_mutex_init(&h->share_locks[i], NULL);
-	h->max = config->connections ? config->connections : DEFAULT_CONNECTIONS;
+	s3_pace_init(&h->pace, config->connections ? config->connections : DEFAULT_CONNECTIONS);
 	h->connect_ms = or_default(config->connect_timeout_ms, DEFAULT_CONNECT_MS);
 	h->stall_ms = or_default(config->timeout_ms, DEFAULT_STALL_MS);
 	h->no_verify = config->no_verify;
@@ -159,46 +160,54 @@ static struct handle *make_handle(void)
 	return one;
 }
 
-static void unmake_handle(struct s3_http *h)
+static void end_pace(struct s3_http *h, uint64_t number, long status)
 {
-	pthread_mutex_lock(&h->lock);
-	h->made--;
+	if (s3_pace_end(&h->pace, number, status))
+		pthread_cond_signal(&h->freed);
 	pthread_cond_signal(&h->freed);
-	pthread_mutex_unlock(&h->lock);
 }
 
 static int take_handle(struct s3_http *h, struct handle **ret)
 {
 	struct handle *one = NULL;
+	uint64_t number = 0;
 	bool cancelled;
 
 	pthread_mutex_lock(&h->lock);
-	while (!h->idle && h->made >= h->max && !is_cancelled(h))
+	while (!s3_pace_may_begin(&h->pace) && !is_cancelled(h))
 		pthread_cond_wait(&h->freed, &h->lock);
 	cancelled = is_cancelled(h);
-	if (!cancelled && h->idle) {
+	if (!cancelled) {
+		number = s3_pace_begin(&h->pace);
 		one = h->idle;
-		h->idle = one->next;
-	} else if (!cancelled) {
-		h->made++;
+		h->idle = one ? one->next : NULL;
 	}
 	pthread_mutex_unlock(&h->lock);
 	if (cancelled)
 		return err_note(-ECANCELED, "cancelled");
 	if (!one && !(one = make_handle())) {
-		unmake_handle(h);
+		pthread_mutex_lock(&h->lock);
+		end_pace(h, number, 0);
+		pthread_mutex_unlock(&h->lock);
 		return -ENOMEM;
 	}
+	one->number = number;
 	*ret = one;
 	return 0;
 }
 
-static void give_handle(struct s3_http *h, struct handle *one)
+static void give_handle(struct s3_http *h, struct handle *one, long status, bool keep)
 {
+	uint64_t number = one->number;
+
+	if (!keep) /* with its connection and buffers */
+		free_handle(one);
 	pthread_mutex_lock(&h->lock);
-	one->next = h->idle; /* last used first: its connection is the likeliest to be alive */
-	h->idle = one;
-	pthread_cond_signal(&h->freed);
+	if (keep) {
+		one->next = h->idle; /* last used first: its connection is the likeliest to be alive */
+		h->idle = one;
+	}
+	end_pace(h, number, status);
 	pthread_mutex_unlock(&h->lock);
 }
 
@@ -669,12 +678,7 @@ int s3_http_do(struct s3_http *h, const struct s3_exchange *x, struct s3_answer 
 		return err;
 	s3_curl_discreet(x->secret);
 	err = run(&t, one->multi);
-	if (x->once) { /* with its connection and buffers */
-		free_handle(one);
-		unmake_handle(h);
-	} else {
-		give_handle(h, one);
-	}
+	give_handle(h, one, err < 0 ? 0 : ret->status, !x->once);
 	s3_curl_discreet(false);
 	if (err < 0 && x->sink) {
 		x->sink->len = sink_before;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* bench: how fast the object store answers through our own client: the limit for any filesystem on
- * it. */
+ * it. Of a folder: bench_mount.c. */
 #include "cli/internal.h"
 
 #include <errno.h>
@@ -47,7 +47,7 @@ static const struct phase phases[] = {
 
 struct settings {
 	struct cli_url url; /* first: take_own goes from it to the rest */
-	uint64_t large_bytes, total_bytes, count, threads;
+	uint64_t large_bytes, total_bytes, count, threads; /* 0: not given */
 	bool json;
 };
 
@@ -72,15 +72,23 @@ void cli_bench_help(FILE *out)
 	(void)fputs(
 		"usage: levels3fs bench URL [-o OPTION[,OPTION]…] [--count N] [--size SIZE] "
 		"[--total SIZE]\n"
-		"                       [--threads N] [--json]\n\n"
+		"                       [--threads N] [--json]\n"
+		"       levels3fs bench DIR [--count N] [--size SIZE] [--json]\n\n"
 		"Measures the object store itself, through the client that mounts use: the time of "
 		"small requests,\n"
 		"and the bandwidth of large ones. It makes objects under a prefix of its own, "
 		"URL/bench/…, and removes\n"
 		"them; whatever else is in URL is neither read nor changed. At most twice --total "
 		"is stored at a time.\n\n"
-		"  --count N              small requests of each kind (200)\n"
-		"  --size SIZE            of a large object (16M)\n"
+		"Of a folder it measures what programs get through the mount that it is in: small "
+		"files made, looked at and\n"
+		"removed, a large one written and read, small writes with fsync, random reads. "
+		"Verdicts are green, yellow, red;\n"
+		"doc/performance.md says against what. Each measurement ends after 30 seconds. It "
+		"works in a folder of its own\n"
+		"in DIR, and removes it.\n\n"
+		"  --count N              small requests of each kind (200); small files (1000)\n"
+		"  --size SIZE            of a large object (16M); of the large file (256M)\n"
 		"  --total SIZE           moved by each measurement of bandwidth (512M)\n"
 		"  --threads N            of parallel requests (16)\n"
 		"  --json                 one JSON object\n"
@@ -356,7 +364,7 @@ static int take_own(struct cli_url *u, int opt, const char *argument)
 	case 'n':
 		return number("count", argument, false, COUNT_MAX, &s->count);
 	case 's':
-		return number("size", argument, true, LARGE_MAX, &s->large_bytes);
+		return number("size", argument, true, TOTAL_MAX, &s->large_bytes);
 	case 't':
 		return number("total", argument, true, TOTAL_MAX, &s->total_bytes);
 	case 'p':
@@ -380,26 +388,61 @@ static int parse(struct settings *s, int argc, char **argv)
 {
 	int code = cli_url_parse(&s->url, argc, argv, &cli_bench_options);
 
-	if (code == 0 && !s->url.help && s->url.rest_count > 0)
-		return cli_say(EXIT_FAILED, "bench takes one URL, not \"%s\" as well",
+	if (code || s->url.help)
+		return code;
+	if (s->url.rest_count > 0)
+		return cli_say(EXIT_FAILED, "bench takes one URL or folder, not \"%s\" as well",
 			       s->url.rest[0]);
-	return code;
+	if (s->url.dir && (s->total_bytes || s->threads))
+		return cli_say(EXIT_FAILED, "--total and --threads are for the bench of a URL");
+	if (!s->url.dir && s->large_bytes > LARGE_MAX)
+		return cli_say(EXIT_FAILED, "--size: an object has %u MiB at most",
+			       (unsigned)(LARGE_MAX / MIB));
+	return 0;
+}
+
+static uint64_t or_else(uint64_t value, uint64_t fallback)
+{
+	return value ? value : fallback;
+}
+
+static int measure_mount(const struct settings *s)
+{
+	struct cli_bench_mount m = { .dir = s->url.dir,
+				     .count = or_else(s->count, 1000),
+				     .size_bytes = or_else(s->large_bytes, 256 * MIB),
+				     .json = s->json,
+				     .colour = !s->json && cli_wants_colour(),
+				     .interrupted = &interrupted };
+
+	if (m.size_bytes < MIB)
+		return cli_say(EXIT_FAILED, "--size: a MiB at least");
+	catch_signals();
+	return cli_bench_mount_run(&m);
+}
+
+static int measure_store(struct settings *s)
+{
+	s->large_bytes = or_else(s->large_bytes, 16 * MIB);
+	s->total_bytes = or_else(s->total_bytes, 512 * MIB);
+	s->count = or_else(s->count, 200);
+	s->threads = or_else(s->threads, 16);
+	return measure(s);
 }
 
 int cli_bench(int argc, char **argv)
 {
-	struct settings s = {
-		.large_bytes = 16 * MIB, .total_bytes = 512 * MIB, .count = 200, .threads = 16
-	};
+	struct settings s = { .json = false };
 	int code;
 
 	cli_url_init(&s.url, EXIT_FAILED);
 	s.url.take_own = take_own;
+	s.url.takes_dir = true;
 	code = parse(&s, argc, argv);
 	if (code == 0 && s.url.help)
 		cli_bench_help(stdout);
 	else if (code == 0)
-		code = measure(&s);
+		code = s.url.dir ? measure_mount(&s) : measure_store(&s);
 	cli_url_release(&s.url);
 	return code;
 }

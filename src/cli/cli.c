@@ -39,8 +39,8 @@ static const struct cli_verb verbs[] = {
 	  cli_lease_help, &cli_lease_options, NULL },
 	{ "destroy", "URL", "remove a filesystem and all that is in it", cli_destroy,
 	  cli_destroy_help, &cli_destroy_options, NULL },
-	{ "bench", "URL [-o OPTIONS] [--json]", "measure the object store itself", cli_bench,
-	  cli_bench_help, &cli_bench_options, NULL },
+	{ "bench", "URL|DIR [-o OPTIONS] [--json]", "measure the object store itself, or a mount",
+	  cli_bench, cli_bench_help, &cli_bench_options, NULL },
 	{ "doctor", "URL|DIR [-o OPTIONS] [--json]", "look for what is wrong, and say what to do",
 	  cli_doctor, cli_doctor_help, &cli_doctor_options, NULL },
 	{ "help", "[VERB]", "this text, or that of a verb", cli_help, NULL, NULL, NULL },
@@ -161,7 +161,8 @@ static bool list_ours(void *ctx, const struct ctl_mount *m)
 static void list_places(const struct cli_verb *v)
 {
 	(void)fs_place_each(list_name, NULL);
-	if (strncmp(v->arguments, "DIR", 3) == 0 || strncmp(v->arguments, "PATH", 4) == 0)
+	if (v != mount_verb &&
+	    (strstr(v->arguments, "DIR") || strncmp(v->arguments, "PATH", 4) == 0))
 		(void)ctl_mount_each(list_ours, NULL);
 }
 

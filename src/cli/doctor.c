@@ -190,20 +190,13 @@ static int close_report(struct doctor *d)
 	return 0;
 }
 
-static bool wants_colour(void)
-{
-	const char *term = getenv("TERM"), *no = getenv("NO_COLOR");
-
-	return isatty(STDOUT_FILENO) && term && strcmp(term, "dumb") != 0 && !(no && *no);
-}
-
 static int run(struct doctor *d)
 {
 	int code = d->bundle ? open_report(d) : 0;
 
 	if (code)
 		return code;
-	d->colour = !d->json && wants_colour();
+	d->colour = !d->json && cli_wants_colour();
 	if (d->json)
 		(void)printf("{\n  \"checks\": [");
 	check(d);

@@ -24,7 +24,8 @@
  *	stats.c     stats
  *	trace.c     trace
  *	inspect.c   info, summary, warmup
- *	bench.c     bench
+ *	bench.c     bench, of a store
+ *	bench_mount.c	and of a mount
  */
 #ifndef LEVELS3_CLI_INTERNAL_H
 #define LEVELS3_CLI_INTERNAL_H
@@ -34,6 +35,8 @@
 #include "fs/fs.h"
 #include "util/ctl.h"
 #include "util/option.h"
+
+#include <signal.h>
 
 /* Exit codes of mkfs and others; fsck(8) and umount(8) have theirs. */
 enum { EXIT_FAILED = 1 };
@@ -183,6 +186,19 @@ int cli_place_dir(const char *word, char out[PATH_MAX]);
 bool cli_place_is_dir(const char *word);
 /* Says that nothing of ours is mounted there, or what was probably meant; returns code. */
 int cli_place_missing(int code, const char *word);
+
+/* ---- bench_mount.c ---- */
+
+struct cli_bench_mount {
+	const char *dir;
+	uint64_t count, size_bytes; /* small files; bytes of the large one */
+	bool json, colour;
+	const volatile sig_atomic_t *interrupted;
+};
+/* Measures through a folder, and prints. The exit code. */
+int cli_bench_mount_run(const struct cli_bench_mount *m);
+/* Does the standard output take colours? */
+bool cli_wants_colour(void);
 
 /* ---- ask.c ---- */
 

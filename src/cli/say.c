@@ -70,6 +70,13 @@ const char *cli_bar(uint64_t done, uint64_t all, char out[CLI_BAR_LEN])
 	return out;
 }
 
+bool cli_wants_colour(void)
+{
+	const char *term = getenv("TERM"), *no = getenv("NO_COLOR");
+
+	return isatty(STDOUT_FILENO) && term && strcmp(term, "dumb") != 0 && !(no && *no);
+}
+
 void cli_progress_clear(struct cli_progress *p)
 {
 	if (p->shown)

@@ -1,4 +1,4 @@
-# limit: 200
+# limit: 250
 # `levels3fs bench` measures the store without a trace, also where a filesystem is; the counting proxy of contrib/bench counts right.
 . "$HERE/lib.sh"
 
@@ -13,9 +13,36 @@ bucket=${URL#s3://} bucket=${bucket%%/*} prefix=${URL#s3://*/}
 prefix=${prefix//\//%2F}
 
 mkfs
-mount_fs
+mount_fs size_limit=5G
 echo kept >"$MNT/kept"
+# ---- the bench of a mount: every figure with its verdict, and nothing is left
+"$PROGRAM" bench "$MNT" --count 50 --size 4M --json >"$WORK/answer" || fail "bench of the mount: exit $?"
+python3 - "$WORK/answer" <<'PY' || fail "not what --json promises: $(cat "$WORK/answer")"
+import json, sys
+answer = json.load(open(sys.argv[1]))
+assert set(answer) == {"create", "stat", "fsync", "write", "read", "random_read", "unlink"}
+for name, r in answer.items():
+    assert r["count"] > 0 and r["seconds"] > 0 and 0 < r["p50_ms"] <= r["p99_ms"], name
+    assert r["verdict"] in ("green", "yellow", "red") and "green" in r["reference"], name
+assert answer["create"]["count"] == answer["unlink"]["count"] == 50
+assert answer["write"]["bytes"] == answer["read"]["bytes"] == 4 << 20
+PY
+"$PROGRAM" bench "$MNT" --size 4G 2>"$WORK/refused" && fail "a file of most of what is free"
+grep -q 'only 5.* free' "$WORK/refused" || fail "does not say what is free: $(cat "$WORK/refused")"
+"$PROGRAM" bench "$MNT" --size 2G >/dev/null 2>&1 &
+pid=$!
+until ls "$MNT"/bench-*/large >/dev/null 2>&1 || ! kill -0 $pid 2>/dev/null; do sleep 0.1; done
+kill -INT $pid
+wait $pid
+[ $? = 130 ] || fail "interrupted, but exit $?"
+[ "$(ls "$MNT")" = kept ] || fail "left in the mount: $(ls "$MNT")"
 umount_fs
+# in any other folder there are figures as well, but no verdict on what a store decides
+mkdir "$WORK/plain"
+"$PROGRAM" bench "$WORK/plain" --count 10 --size 1M --json | python3 -c '
+import json, sys
+r = json.load(sys.stdin)
+sys.exit(r["fsync"]["verdict"] is not None or r["create"]["verdict"] is None)' || fail "bench of a folder"
 
 "$PROGRAM" bench "$URL" -o "$(store_opts)" --count 20 --size 1M --total 8M --threads 4 --json >"$WORK/answer" || fail "bench: exit $?"
 python3 - "$WORK/answer" <<'PY' || fail "not what --json promises: $(cat "$WORK/answer")"

@@ -10,7 +10,7 @@ static struct careless careless;
 
 static int probe(struct store *s)
 {
-	int err = lease_probe(s, "super", super, sizeof(super));
+	int err = lease_probe(s, "super", super, sizeof(super), NULL);
 	struct buf b CLEANUP(buf_release) = BUF_INIT;
 
 	ck_assert_int_eq(store_get(fx.mem, "super", 0, STORE_TO_END, &b, NULL), 0);
@@ -30,6 +30,22 @@ static void setup_probe(void)
 START_TEST(a_store_that_honours_conditions_passes)
 {
 	ck_assert_int_eq(probe(fx.mem), 0);
+}
+END_TEST
+
+START_TEST(whose_etag_is_known_needs_no_more_than_the_three_writes)
+{
+	struct store_counts n;
+	struct store_meta meta;
+	struct store *s;
+
+	ck_assert_int_eq(store_head(fx.mem, "super", &meta), 0);
+	ck_assert_int_eq(store_wrap_trace(fx.mem, NULL, NULL, &s), 0);
+	ck_assert_int_eq(lease_probe(s, "super", super, sizeof(super), meta.etag), 0);
+	store_trace_counts(s, &n);
+	ck_assert_uint_eq(n.requests[STORE_OP_PUT], 3);
+	ck_assert_uint_eq(n.requests[STORE_OP_GET] + n.requests[STORE_OP_HEAD], 0);
+	store_unref(s);
 }
 END_TEST
 
@@ -123,11 +139,13 @@ static const char changed[] = "what somebody else has made of it meanwhile";
 START_TEST(what_somebody_else_has_changed_meanwhile_stays_so)
 {
 	struct buf b CLEANUP(buf_release) = BUF_INIT;
+	struct store_meta meta; /* of what it was */
 
+	ck_assert_int_eq(store_head(fx.mem, "super", &meta), 0);
 	ck_assert_int_eq(store_put_bytes(fx.mem, "super", changed, sizeof(changed), STORE_ALWAYS,
 					 NULL, NULL),
 			 0);
-	ck_assert_int_eq(lease_probe(fx.mem, "super", super, sizeof(super)), 0);
+	ck_assert_int_eq(lease_probe(fx.mem, "super", super, sizeof(super), meta.etag), 0);
 	ck_assert_int_eq(store_get(fx.mem, "super", 0, STORE_TO_END, &b, NULL), 0);
 	ck_assert_uint_eq(b.len, sizeof(changed));
 	ck_assert_mem_eq(b.data, changed, b.len);
@@ -139,7 +157,7 @@ START_TEST(trouble_is_not_taken_for_an_answer)
 	let_fail(STORE_OP_PUT, STORE_FAULT_ERROR_BEFORE, 1);
 	ck_assert_int_eq(probe(fx.faults), -L3_UNREACHABLE);
 	ck_assert_ptr_nonnull(strstr(err_last_note(), "probing conditional writes"));
-	let_fail(STORE_OP_HEAD, STORE_FAULT_THROTTLE, 1);
+	let_fail(STORE_OP_GET, STORE_FAULT_THROTTLE, 1);
 	ck_assert_int_eq(probe(fx.faults), -L3_THROTTLED);
 	let_fail(STORE_OP_PUT, STORE_FAULT_NONE, 0);
 	ck_assert_int_eq(probe(fx.faults), 0);
@@ -266,6 +284,7 @@ int main(void)
 
 	tcase_add_checked_fixture(t, setup_probe, teardown);
 	tcase_add_test(t, a_store_that_honours_conditions_passes);
+	tcase_add_test(t, whose_etag_is_known_needs_no_more_than_the_three_writes);
 	tcase_add_test(t, a_store_that_ignores_a_condition_is_found_out_and_the_note_says_which);
 	tcase_add_test(t, lost_answers_under_retries_are_not_held_against_the_store);
 	tcase_add_test(t, a_store_that_fails_every_other_request_is_not_blamed);

@@ -58,6 +58,7 @@ struct super {
 	struct uuid uuid;
 	uint64_t hash_seed; /* of directory hashes */
 	int64_t created_real_ns;
+	char etag[STORE_ETAG_MAX]; /* when super_read read it */
 };
 
 /* -L3_NOT_LEVELS3 when the prefix is empty or holds something else (the note tells which and hints

@@ -105,8 +105,9 @@ static int get(struct store *s, struct super *ret, struct buf *raw, struct store
 int super_read(struct store *s, bool for_writing, struct super *ret, struct buf *ret_raw)
 {
 	struct buf own CLEANUP(buf_release) = BUF_INIT;
+	struct store_meta meta;
 	struct super super;
-	int err = get(s, &super, ret_raw ? ret_raw : &own, NULL);
+	int err = get(s, &super, ret_raw ? ret_raw : &own, &meta);
 
 	if (err == -ENOENT)
 		return say_absent(s);
@@ -115,6 +116,7 @@ int super_read(struct store *s, bool for_writing, struct super *ret, struct buf 
 	if (err)
 		return err;
 	*ret = super;
+	memcpy(ret->etag, meta.etag, sizeof(ret->etag));
 	if (super.state == SUPER_REPAIRING)
 		return err_note(-L3_NOT_LEVELS3,
 				"a repair of %s was interrupted; finish it with: levels3fs fsck --repair %s",

@@ -331,7 +331,7 @@ int fs_probe(struct fs *fs, const struct buf *super_bytes)
 
 	if (fs->read_only)
 		return 0;
-	err = lease_probe(fs->store, SUPER_KEY, super_bytes->data, super_bytes->len);
+	err = lease_probe(fs->store, SUPER_KEY, super_bytes->data, super_bytes->len, fs->super.etag);
 	if (err == -L3_NO_CONDITION && fs->config.lease_only) {
 		notify(&fs->notifier, LOG_L_WARN,
 		       "%s: only the lease's time guards this filesystem against a second writer "

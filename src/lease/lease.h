@@ -112,9 +112,10 @@ void lease_describe(const struct lease_holder *h, struct buf *out);
 
 /*
  * Does this bucket honour create-only and if-match? Tries on `key` (an existing object whose bytes
- * are `data`), always writing those same bytes, so that a store that ignores conditions does no harm.
+ * are `data`), always writing those same bytes, so that a store that ignores conditions does no harm. etag: what it
+ * had when they were read, if known: that saves a request.
  * 0; -L3_NO_CONDITION with a note that says which one is ignored; store errors.
  */
-int lease_probe(struct store *store, const char *key, const void *data, size_t len);
+int lease_probe(struct store *store, const char *key, const void *data, size_t len, const char *etag);
 
 #endif

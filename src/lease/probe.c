@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Does a store honour the conditions that the lease and the chain stand on? Three questions: is
- * create-only refused where an object is, is if-match refused with a wrong etag, and is it granted
- * with the right one.
+ * create-only refused where an object is, is if-match granted with the right etag, and is it refused
+ * with a wrong one.
  */
 #include "lease/internal.h"
 
@@ -20,6 +20,7 @@ struct probe {
 	const char *key;
 	const void *data;
 	size_t len;
+	const char *etag;
 };
 
 static int expect_refusal(const struct probe *p, enum store_cond cond, const char *etag,
@@ -41,12 +42,49 @@ static int expect_create_refused(const struct probe *p)
 	return expect_refusal(p, STORE_CREATE, NULL, "create-only writes (If-None-Match)");
 }
 
-/* With an etag of the right form that is not the object's. */
+/* Writes what is there now, so that nobody's change of it is undone. */
+static int put_back(const struct probe *p, struct store_meta *ret_meta)
+{
+	struct buf b CLEANUP(buf_release) = BUF_INIT;
+	struct store_meta meta;
+	int err = store_get(p->store, p->key, 0, STORE_TO_END, &b, &meta);
+
+	return err < 0 ? err
+		       : store_put_bytes(p->store, p->key, b.data, b.len, STORE_MATCH, meta.etag,
+					 ret_meta);
+}
+
+/* What was read is still there, if it has the etag. */
+static int put_again(const struct probe *p, struct store_meta *ret_meta)
+{
+	if (!p->etag || !p->etag[0])
+		return -L3_PRECONDITION;
+	return store_put_bytes(p->store, p->key, p->data, p->len, STORE_MATCH, p->etag, ret_meta);
+}
+
+/* Others may probe the same object just now, so the etag can be old before it is used. */
+static int expect_grant(const struct probe *p, struct store_meta *ret_meta)
+{
+	int err = put_again(p, ret_meta);
+
+	for (int i = 0; i < TRIES && err == -L3_PRECONDITION; i++)
+		err = put_back(p, ret_meta);
+	if (err < 0 && err != -L3_PRECONDITION)
+		return err;
+	if (err == -L3_PRECONDITION)
+		return err_note(-L3_NO_CONDITION,
+				"%s: the store refuses If-Match even with the right etag",
+				p->store->url);
+	return err;
+}
+
+/* With an etag of the right form that is not the object's; in the way that was granted, since a server may know
+ * more than one, and refuse always in the others. */
 static int expect_match_refused(const struct probe *p)
 {
 	struct store_meta meta;
 	char *last;
-	int err = store_head(p->store, p->key, &meta);
+	int err = expect_grant(p, &meta);
 
 	if (err < 0)
 		return err;
@@ -58,43 +96,14 @@ static int expect_match_refused(const struct probe *p)
 	return expect_refusal(p, STORE_MATCH, meta.etag, "compare-and-swap writes (If-Match)");
 }
 
-/* What is there now is put back, so that nobody's change of it is undone. */
-static int put_back(const struct probe *p)
+int lease_probe(struct store *store, const char *key, const void *data, size_t len,
+		const char *etag)
 {
-	struct buf b CLEANUP(buf_release) = BUF_INIT;
-	struct store_meta meta;
-	int err = store_get(p->store, p->key, 0, STORE_TO_END, &b, &meta);
-
-	return err < 0 ? err
-		       : store_put_bytes(p->store, p->key, b.data, b.len, STORE_MATCH, meta.etag,
-					 NULL);
-}
-
-/* Others may probe the same object just now, so the etag can be old before it is used. */
-static int expect_grant(const struct probe *p)
-{
-	int err = -L3_PRECONDITION;
-
-	for (int i = 0; i < TRIES && err == -L3_PRECONDITION; i++)
-		err = put_back(p);
-	if (err < 0 && err != -L3_PRECONDITION)
-		return err;
-	if (err == -L3_PRECONDITION)
-		return err_note(-L3_NO_CONDITION,
-				"%s: the store refuses If-Match even with the right etag",
-				p->store->url);
-	return err;
-}
-
-int lease_probe(struct store *store, const char *key, const void *data, size_t len)
-{
-	struct probe p = { .store = store, .key = key, .data = data, .len = len };
+	struct probe p = { .store = store, .key = key, .data = data, .len = len, .etag = etag };
 	int err = expect_create_refused(&p);
 
 	if (err >= 0)
 		err = expect_match_refused(&p);
-	if (err >= 0)
-		err = expect_grant(&p);
 	if (err < 0 && err != -L3_NO_CONDITION)
 		return err_wrap(err, "probing conditional writes");
 	return err < 0 ? err : 0;

@@ -229,7 +229,7 @@ static void check_conditions(struct probe *p)
 	int err;
 
 	key_of(p, 0, key);
-	err = lease_probe(p->store, key, p->bytes, sizeof(p->bytes));
+	err = lease_probe(p->store, key, p->bytes, sizeof(p->bytes), NULL);
 	if (err >= 0)
 		doctor_say(p->d, STORE_FINE, "conditions", NULL,
 			   "create-only and compare-and-swap writes are honoured");

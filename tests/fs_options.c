@@ -238,6 +238,44 @@ START_TEST(the_defaults_that_are_shown_are_those_that_apply)
 }
 END_TEST
 
+/* And the other way round: what is said to be off is, and what has no number was not set to anything. */
+START_TEST(what_is_not_the_default_changes_something)
+{
+	unsigned seen = 0;
+
+	for (const struct fs_option_info *o = fs_options(); o->name; o++) {
+		bool is_text = o->argument && !o->range;
+		struct fs_config before;
+
+		if (!is_text && (o->argument || strcmp(o->fallback, "off") != 0))
+			continue;
+		teardown();
+		setup();
+		before = config;
+		ck_assert_int_eq(fs_config_set(&config, o->name, is_text ? "/some" : NULL), 0);
+		ck_assert_msg(memcmp(&before, &config, sizeof(config)) != 0, "%s changes nothing",
+			      o->name);
+		seen++;
+	}
+	ck_assert_uint_gt(seen, 20);
+}
+END_TEST
+
+START_TEST(every_number_has_a_unit_a_range_and_advice)
+{
+	for (const struct fs_option_info *o = fs_options(); o->name; o++) {
+		bool is_number = o->argument && strspn(o->fallback, "0123456789") > 0;
+
+		ck_assert_msg(is_number == (o->range != NULL), "%s: range %s", o->name, o->range);
+		if (!is_number)
+			continue;
+		ck_assert(strcmp(o->argument, "SIZE") == 0 || strcmp(o->argument, "SECONDS") == 0 ||
+			  strcmp(o->argument, "COUNT") == 0);
+		ck_assert_msg(o->more && *o->more, "nothing says when to change %s", o->name);
+	}
+}
+END_TEST
+
 START_TEST(every_option_that_is_promised_is_there)
 {
 	static const char *const promised[] = {
@@ -293,6 +331,8 @@ int main(void)
 	tcase_add_test(tc, options_that_contradict_each_other_are_refused_together);
 	tcase_add_test(tc, without_keys_a_mount_is_read_only_and_keys_come_from_one_place);
 	tcase_add_test(tc, the_defaults_that_are_shown_are_those_that_apply);
+	tcase_add_test(tc, what_is_not_the_default_changes_something);
+	tcase_add_test(tc, every_number_has_a_unit_a_range_and_advice);
 	tcase_add_test(tc, every_option_that_is_promised_is_there);
 	tcase_add_test(tc, an_error_is_explained_with_its_note_and_what_to_do);
 	suite_add_tcase(suite, tc);

@@ -4,6 +4,9 @@
 #include "runner.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 START_TEST(prices_are_two_or_three_numbers)
 {
@@ -72,6 +75,34 @@ START_TEST(a_bar_is_as_long_at_its_end_as_at_its_beginning)
 }
 END_TEST
 
+START_TEST(a_word_for_a_mount_is_a_folder_or_a_name_or_a_url)
+{
+	char path[] = "/tmp/cli_words_XXXXXX", dir[PATH_MAX];
+	int fd = mkstemp(path);
+	static const char text[] =
+		"[named]\nurl = mem:cli-words\nmountpoint = /no/such/mountpoint\n"
+		"[nowhere]\nurl = mem:cli-words-2\n";
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	ck_assert_int_eq(close(fd), 0);
+	ck_assert_int_eq(setenv("LEVELS3FS_CONFIG", path, 1), 0);
+	ck_assert_int_eq(cli_place_dir("named", dir), 0);
+	ck_assert_str_eq(dir, "/no/such/mountpoint");
+	ck_assert_int_eq(cli_place_dir("./named", dir), 0);
+	ck_assert_str_eq(dir, "./named");
+	ck_assert_int_eq(cli_place_dir("unnamed", dir), 0);
+	ck_assert_str_eq(dir, "unnamed");
+	ck_assert_int_eq(cli_place_dir("nowhere", dir), -ENOENT);
+	ck_assert_int_eq(cli_place_dir("mem:cli-words", dir), -ENOENT);
+	ck_assert(cli_place_is_dir("/tmp"));
+	ck_assert(cli_place_is_dir("."));
+	ck_assert(!cli_place_is_dir("named"));
+	ck_assert(!cli_place_is_dir("s3://bucket/x"));
+	ck_assert_int_eq(unlink(path), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("command line");
@@ -82,6 +113,7 @@ int main(void)
 	tcase_add_test(tc, the_price_is_that_of_what_was_requested);
 	tcase_add_test(tc, what_a_later_daemon_says_does_no_harm);
 	tcase_add_test(tc, a_bar_is_as_long_at_its_end_as_at_its_beginning);
+	tcase_add_test(tc, a_word_for_a_mount_is_a_folder_or_a_name_or_a_url);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }

@@ -14,13 +14,14 @@
 
 void cli_ls_help(FILE *out)
 {
-	(void)fputs("usage: levels3fs ls URL [PATH…] [-l] [-R] [-o OPTION[,OPTION]…]\n\n"
+	(void)fputs("usage: levels3fs ls URL [PATH…] [-l] [-R] [--json] [-o OPTION[,OPTION]…]\n\n"
 		    "Lists folders of a filesystem that need not be mounted here, and may be "
 		    "mounted elsewhere: what is\n"
 		    "shown is its newest stored state. Paths start at the filesystem's root, "
 		    "which is also the default.\n\n"
 		    "  -l, --long             with mode, links, owner, size and time\n"
 		    "  -R, --recursive        and all folders below\n"
+		    "  --json                 each entry as a JSON object on a line\n"
 		    "  -o, --options OPTIONS  as for mount: levels3fs help mount\n\n"
 		    "Exit status: 0; 1 something could not be read, or wrong usage.\n",
 		    out);
@@ -41,7 +42,7 @@ void cli_cat_help(FILE *out)
 
 struct lister {
 	struct fs *fs;
-	bool is_long, recursive, titles, some;
+	bool is_long, json, recursive, titles, some;
 	int code;
 };
 
@@ -74,11 +75,70 @@ static void print_target(const struct lister *l, uint64_t ino)
 		(void)printf(" -> %s", buf_cstr(&target));
 }
 
-static void print_entry(const struct lister *l, const char *name, const struct fs_attr *a)
+static const char *type_name(uint32_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFREG:
+		return "file";
+	case S_IFDIR:
+		return "folder";
+	case S_IFLNK:
+		return "link";
+	case S_IFIFO:
+		return "fifo";
+	case S_IFSOCK:
+		return "socket";
+	default:
+		return "device";
+	}
+}
+
+/* The path of an entry in a folder; of what is listed itself there is none. */
+static int path_of(const char *folder, const char *name, struct buf *out)
+{
+	size_t len = folder ? strlen(folder) : 0;
+
+	buf_reset(out);
+	if (folder)
+		buf_add_str(out, folder);
+	if (folder && (len == 0 || folder[len - 1] != '/'))
+		buf_add_str(out, "/");
+	buf_add_str(out, name);
+	return buf_error(out);
+}
+
+static void print_json(const struct lister *l, const char *folder, const char *name,
+		       const struct fs_attr *a)
+{
+	struct buf text CLEANUP(buf_release) = BUF_INIT;
+
+	if (path_of(folder, name, &text) < 0)
+		return;
+	(void)printf("{\"path\": ");
+	cli_json_string(stdout, buf_cstr(&text));
+	(void)printf(", \"type\": \"%s\", \"inode\": %llu, \"mode\": \"%04o\", \"links\": %u, "
+		     "\"uid\": %u, \"gid\": %u, \"size\": %llu, \"mtime\": %lld.%09ld",
+		     type_name(a->mode), (unsigned long long)a->ino, a->mode & 07777, a->nlink,
+		     a->uid, a->gid, (unsigned long long)a->size, (long long)a->mtime.tv_sec,
+		     a->mtime.tv_nsec);
+	buf_reset(&text);
+	if (S_ISLNK(a->mode) && fs_readlink(l->fs, a->ino, &text) >= 0) {
+		(void)printf(", \"target\": ");
+		cli_json_string(stdout, buf_cstr(&text));
+	}
+	(void)puts("}");
+}
+
+static void print_entry(const struct lister *l, const char *folder, const char *name,
+			const struct fs_attr *a)
 {
 	char mode[11], when[32] = "?", size[48];
 	struct tm tm;
 
+	if (l->json) {
+		print_json(l, folder, name, a);
+		return;
+	}
 	if (!l->is_long) {
 		(void)puts(name);
 		return;
@@ -100,17 +160,14 @@ static void list_folder(struct lister *l, const char *path, uint64_t ino);
 static void list_below(struct lister *l, const char *path, const struct cli_names *names)
 {
 	struct buf below CLEANUP(buf_release) = BUF_INIT;
-	size_t len = strlen(path);
 
 	for (size_t i = 0; i < names->count; i++) {
 		if (!S_ISDIR(names->at[i].attr.mode))
 			continue;
-		buf_reset(&below);
-		buf_add_str(&below, path);
-		if (len == 0 || path[len - 1] != '/')
-			buf_add_str(&below, "/");
-		buf_add_str(&below, names->at[i].name);
-		list_folder(l, buf_cstr(&below), names->at[i].attr.ino);
+		if (path_of(path, names->at[i].name, &below) < 0)
+			l->code = trouble(path, -ENOMEM);
+		else
+			list_folder(l, buf_cstr(&below), names->at[i].attr.ino);
 	}
 }
 
@@ -124,11 +181,11 @@ static void list_folder(struct lister *l, const char *path,
 		l->code = trouble(path, err);
 		return;
 	}
-	if (l->titles)
+	if (l->titles && !l->json)
 		(void)printf("%s%s:\n", l->some ? "\n" : "", path);
 	l->some = true;
 	for (size_t i = 0; i < names.count; i++)
-		print_entry(l, names.at[i].name, &names.at[i].attr);
+		print_entry(l, path, names.at[i].name, &names.at[i].attr);
 	if (l->recursive)
 		list_below(l, path, &names);
 	cli_names_release(&names);
@@ -140,13 +197,13 @@ static void list_path(struct lister *l, const char *path)
 	int err;
 
 	err_clear();
-	err = cli_path_find(l->fs, path, !l->is_long, &a);
+	err = cli_path_find(l->fs, path, !l->is_long && !l->json, &a);
 	if (err < 0) {
 		l->code = trouble(path, err);
 	} else if (S_ISDIR(a.mode)) {
 		list_folder(l, path, a.ino);
 	} else {
-		print_entry(l, path, &a);
+		print_entry(l, NULL, path, &a);
 		l->some = true;
 	}
 }
@@ -154,6 +211,7 @@ static void list_path(struct lister *l, const char *path)
 static int list_paths(struct cli_url *u)
 {
 	struct lister l = { .is_long = u->flags & cli_flag('l'),
+			    .json = u->flags & cli_flag('j'),
 			    .recursive = u->flags & cli_flag('R') };
 	int code = cli_url_open(u, EXIT_FAILED, &l.fs);
 
@@ -168,7 +226,7 @@ static int list_paths(struct cli_url *u)
 	return l.code;
 }
 
-const struct cli_options cli_ls_options = { "o:hlR", cli_url_longs };
+const struct cli_options cli_ls_options = { "o:hlRj", cli_url_longs };
 
 int cli_ls(int argc, char **argv)
 {

@@ -30,6 +30,14 @@ sync "$MNT"
 [ "$(run ls "$URL")" = $'absolute\ndir\nsparse' ] || fail "ls: $(run ls "$URL")"
 [ "$(run ls "$URL" -R dir)" = $'dir:\nbelow\nfile\nhard\npipe\n\ndir/below:\nbig\nlink' ] || fail "ls -R: $(run ls "$URL" -R dir)"
 run ls "$URL" -l dir | grep -q '^-rwsr-x--x   2    12    34            6 2001-02-03 04:05:06 file$' || fail "ls -l: $(run ls "$URL" -l dir)"
+run ls "$URL" -R --json dir | python3 -c '
+import json, sys
+r = {e["path"]: e for e in map(json.loads, sys.stdin)}
+assert sorted(r) == ["dir/below", "dir/below/big", "dir/below/link", "dir/file", "dir/hard", "dir/pipe"], r
+f = r["dir/file"]
+assert (f["type"], f["mode"], f["links"], f["uid"], f["gid"], f["size"]) == ("file", "4751", 2, 12, 34, 6), f
+assert int(f["mtime"]) == int(sys.argv[1]) and f["inode"] == r["dir/hard"]["inode"], f
+assert r["dir/below/link"]["target"] == "../file" and r["dir/pipe"]["type"] == "fifo"' "$(date -d '2001-02-03 04:05:06' +%s)" || fail "ls --json: $(run ls "$URL" -R --json dir)"
 run ls "$URL" -l dir/below | grep -q ' link -> ../file$' || fail "ls -l of a link"
 [ "$(run cat "$URL" dir/below/link /absolute/hard)" = $'hello\nhello' ] || fail "cat through links"
 run cat "$URL" dir/below/big | cmp - "$MNT/dir/below/big" || fail "cat of a long file"

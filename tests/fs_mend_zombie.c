@@ -140,7 +140,7 @@ static void take_over_and_die(void)
 static void collect_everything(void)
 {
 	for (int n = 0; n < SESSIONS; n++) {
-		char name[16];
+		char name[24];
 
 		(void)snprintf(name, sizeof(name), "session%d", n);
 		open_fs(URL);

@@ -6,7 +6,9 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
+#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -15,13 +17,13 @@
 #include <sys/timex.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "config.h"
 
 #define FILES_FEW 4096
 #define FILE_TEXT_MAX ((size_t)64 << 10)
-#define LOG_COMMAND "journalctl -q --no-pager -n 100 -t levels3fs 2>/dev/null"
 
 extern char **environ;
 
@@ -265,16 +267,54 @@ static void write_status(FILE *out, const char *word)
 	cli_answer_release(&a);
 }
 
-static void write_log(FILE *out)
+/* Without a shell, and without the keys that our environment may have. -1: there is none. */
+static pid_t start_journalctl(int output)
 {
-	FILE *log = popen(LOG_COMMAND, "re");
+	static const char *const argv[] = { "journalctl", "-q", "--no-pager", "-n",
+					    "100",	  "-t", "levels3fs",  NULL };
+	char *const none[] = { NULL };
+	posix_spawn_file_actions_t actions;
+	pid_t pid;
+	int err;
+
+	if (posix_spawn_file_actions_init(&actions) != 0)
+		return -1;
+	err = posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
+	if (err == 0)
+		err = posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null",
+						       O_WRONLY, 0);
+	if (err == 0)
+		err = posix_spawnp(&pid, argv[0], &actions, NULL, (char *const *)argv, none);
+	(void)posix_spawn_file_actions_destroy(&actions);
+	return err == 0 ? pid : -1;
+}
+
+static void copy_lines(FILE *out, int from)
+{
+	FILE *log = fdopen(from, "r");
 	char line[1024];
 
-	(void)fprintf(out, "\nlast lines of the journal\n");
 	while (log && fgets(line, sizeof(line), log))
 		(void)fprintf(out, "  %s", line);
 	if (log)
-		(void)pclose(log);
+		(void)fclose(log);
+	else
+		(void)close(from);
+}
+
+static void write_log(FILE *out)
+{
+	int ends[2];
+	pid_t pid;
+
+	(void)fprintf(out, "\nlast lines of the journal\n");
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return;
+	pid = start_journalctl(ends[1]);
+	(void)close(ends[1]);
+	copy_lines(out, ends[0]);
+	if (pid > 0)
+		(void)waitpid(pid, NULL, 0);
 }
 
 void doctor_write_rest(struct doctor *d, const char *word)

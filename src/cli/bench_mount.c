@@ -350,7 +350,7 @@ static double measure(const struct phase *p, const struct timing *t, const struc
 			       base, p->green);
 		return mib_per_s(t) / base;
 	}
-	(void)snprintf(words, size, "nothing to hold it against: no levels3fs is mounted there");
+	(void)snprintf(words, size, "no levels3fs there: no verdict");
 	return -1;
 }
 

@@ -21,6 +21,8 @@ enum { UMOUNT_USAGE = 1, UMOUNT_SYSTEM = 2, UMOUNT_FAILED = 32 };
 #define GONE_WAIT_MS 10000
 #define ELSEWHERE_MS 10000
 #define HEARD_MS 10000
+#define BUSY_TRIES 5
+#define BUSY_PAUSE_MS 50
 
 struct umount_command {
 	const char *word; /* as given: a folder, a URL, a name of levels3fs.conf(5) */
@@ -149,10 +151,16 @@ static int complain(const struct umount_command *c, int err)
 	return UMOUNT_FAILED;
 }
 
+/* Who only looks a path up, as df and other commands of ours do, is gone in a moment. */
 static int unmount(const struct umount_command *c)
 {
-	int err = ctl_unmount(c->dir, c->lazy ? MNT_DETACH : c->force ? MNT_FORCE : 0);
+	int flags = c->lazy ? MNT_DETACH : c->force ? MNT_FORCE : 0;
+	int err = ctl_unmount(c->dir, flags);
 
+	for (unsigned n = 0; n < BUSY_TRIES && err == -EBUSY && !c->force; n++) {
+		clock_system.sleep_ms(&clock_system, BUSY_PAUSE_MS);
+		err = ctl_unmount(c->dir, flags);
+	}
 	if (err == -EBUSY && c->force)
 		err = ctl_unmount(c->dir, MNT_DETACH);
 	return err;

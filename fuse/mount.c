@@ -71,7 +71,7 @@ void mount_help(FILE *out)
 		    "  -r, --read-only        the same as -o ro\n"
 		    "  -f, --foreground       stay in the foreground until it is unmounted\n"
 		    "  -d, --debug            show every operation; implies -f\n\n"
-		    "Options of the filesystem (with the default):\n",
+		    "Options of the filesystem (with the default; levels3fs help OPTION says more):\n",
 		    out);
 	list_options(out, fs_options());
 	(void)fputs("\nOptions of the mount:\n", out);

@@ -43,7 +43,7 @@ static const struct cli_verb verbs[] = {
 	  cli_bench, cli_bench_help, &cli_bench_options, NULL },
 	{ "doctor", "URL|DIR [-o OPTIONS] [--json]", "look for what is wrong, and say what to do",
 	  cli_doctor, cli_doctor_help, &cli_doctor_options, NULL },
-	{ "help", "[VERB]", "this text, or that of a verb", cli_help, NULL, NULL, NULL },
+	{ "help", "[VERB|OPTION]", "this text, or that of a verb or an option", cli_help, NULL, NULL, NULL },
 };
 
 static const struct cli_verb *mount_verb;
@@ -99,8 +99,21 @@ static int unknown_verb(const char *name)
 	return cli_say(EXIT_FAILED, "unknown verb \"%s\" (levels3fs --help lists them)", name);
 }
 
+/* Of the filesystem or the mount; NULL: there is none of that name. */
+static const struct fs_option_info *find_option(const char *name)
+{
+	const struct fs_option_info *lists[] = { fs_options(), mount_verb->more() };
+
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		for (const struct fs_option_info *o = lists[i]; o->name; o++)
+			if (strcmp(o->name, name) == 0)
+				return o;
+	return NULL;
+}
+
 static int cli_help(int argc, char **argv)
 {
+	const struct fs_option_info *option;
 	const struct cli_verb *v;
 
 	if (argc < 2) {
@@ -108,12 +121,15 @@ static int cli_help(int argc, char **argv)
 		return 0;
 	}
 	v = find(argv[1]);
-	if (!v)
+	option = find_option(argv[1]);
+	if (!v && !option)
 		return unknown_verb(argv[1]);
-	if (v->help)
+	if (v && v->help)
 		v->help(stdout);
-	else
+	else if (v)
 		print_usage(stdout);
+	if (option) /* "lease" is both */
+		cli_print_option(stdout, option);
 	return 0;
 }
 

@@ -93,6 +93,8 @@ int cli_destroy(int argc, char **argv);
 void cli_destroy_help(FILE *out);
 extern const struct cli_options cli_destroy_options;
 
+/* Unit, meaning, when to change it, range, default. */
+void cli_print_option(FILE *out, const struct fs_option_info *o);
 /* After option_next's '?'; returns code. */
 int cli_say_option(int code, const char *verb);
 /* "levels3fs: …\n" on stderr; returns code. */

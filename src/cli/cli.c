@@ -70,9 +70,18 @@ static const char *nearest(const char *name)
 	return nearest_name(name, names, ARRAY_LEN(names));
 }
 
+/* printf pads by bytes; a character of UTF-8 may have several. */
+static int padded(const char *text, int columns)
+{
+	for (; *text; text++)
+		columns += (*text & 0xc0) == 0x80;
+	return columns;
+}
+
 static void print_verb(FILE *out, const struct cli_verb *v)
 {
-	(void)fprintf(out, "  levels3fs %-7s %-33s %s\n", v->name, v->arguments, v->summary);
+	(void)fprintf(out, "  levels3fs %-7s %-*s %s\n", v->name, padded(v->arguments, 33),
+		      v->arguments, v->summary);
 }
 
 static void print_usage(FILE *out)

@@ -110,10 +110,15 @@ if [ "$STORE" = file ]; then
 	is "$PROGRAM" gc "$URL" -o grace=1 --json 'r["deleted_objects"] == 1 and r["deleted_bytes"] == 3000 and r["waiting_objects"] == 0'
 	[ ! -e "${URL#file://}/data/0000000001-0000009999" ] || fail "gc left it"
 	refused 1 'mkfs' "$PROGRAM" gc "$URL-mistyped"
-	mount_fs
+	mount_fs commit=3600
 fi
 
-# ---- unmounting does not wait for those who ask
+# ---- unmounting does not wait for those who ask, nor for a grace
+umount_fs
+mount_fs commit=3600
+head -c 5000000 /dev/urandom >"$MNT/noise3" && sync "$MNT" && rm "$MNT/noise3" || fail "write"
+"$PROGRAM" gc "$MNT" --wait >/dev/null 2>&1 &
+until "$PROGRAM" gc "$MNT" --dry-run --json | grep -q '"waiting_objects": [1-9]'; do kill -0 $! || fail "gc did not wait"; done
 for n in $(seq 8); do "$PROGRAM" summary "$MNT" >/dev/null 2>&1 & done
 umount_fs
 wait

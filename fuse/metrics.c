@@ -112,6 +112,10 @@ static void add_state(struct buf *out, const struct daemon_view *v)
 	decimal(out, PREFIX "unstored_age_seconds", "gauge",
 		"Age of the oldest change that a crash now would lose; 0 if there is none.",
 		(double)s->lag_ms / 1e3);
+	integer(out, PREFIX "read_bytes_total", "counter", "Bytes of files that programs have read.",
+		s->bytes_read);
+	integer(out, PREFIX "written_bytes_total", "counter",
+		"Bytes of files that programs have written.", s->bytes_written);
 	integer(out, PREFIX "cached_inodes", "gauge", "Inodes held in memory.", s->inodes_cached);
 	integer(out, PREFIX "used_bytes", "gauge",
 		"Allocated by files, before compression: what df shows.", v->space.used_bytes);

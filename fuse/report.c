@@ -80,6 +80,8 @@ static void say_filesystem(struct buf *out, const struct daemon_view *v)
 	say_number(out, "slot", s->slot);
 	say_number(out, "dirty_bytes", s->dirty_bytes);
 	say_number(out, "lag_ms", s->lag_ms);
+	say_number(out, "files.bytes_read", s->bytes_read);
+	say_number(out, "files.bytes_written", s->bytes_written);
 	say_number(out, "inodes_cached", s->inodes_cached);
 	say_bool(out, "read_only", s->read_only);
 	say_bool(out, "fenced", s->fenced);

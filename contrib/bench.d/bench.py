@@ -2,6 +2,7 @@
 """Runs the workloads on every system in turn, round after round, and writes what came out. See contrib/bench."""
 import argparse
 import dataclasses
+import json
 import os
 import pathlib
 import platform
@@ -38,13 +39,16 @@ class Sizes:
     pg_s: int = 30
     idle_s: int = 60
     raw_mib: int = 1024
+    flat_files: int = 1_000_000  # from a hundredth of it
+    flat_gib: int = 100          # likewise
+    space_mib: int = 1024
     limit_s: int = 60           # of a phase of many small operations
     command_s: int = 900        # of a command
 
 
 QUICK = Sizes(files=2_000, many=5_000, tree_files=300, copy_files=200, stream_mib=128, blocks_mib=32, reads=200,
-              writes=2_000, fsync_s=1, commits=50, pg_scale=1, pg_s=5, idle_s=10, raw_mib=256, limit_s=2,
-              command_s=20)
+              writes=2_000, fsync_s=1, commits=50, pg_scale=1, pg_s=5, idle_s=10, raw_mib=256, flat_files=20_000,
+              flat_gib=1, space_mib=128, limit_s=2, command_s=20)
 QUICK_GROUPS = ("raw", "files", "fsync", "stream", "blocks", "tree", "copy", "databases", "many", "idle")
 QUICK_BUDGET_S = 500  # leaves time for the last turn and for the report
 
@@ -123,6 +127,12 @@ class Bench:
         print(f"  {figure.row:38} {figure.system:12} {'≥ ' if figure.at_least else '':2}{figure.value:12.2f} {figure.unit}",
               flush=True)
 
+    def bucket_bytes(self, name):
+        """Of all objects in it, by the server's own account."""
+        said = json.loads(systems.run("radosgw-admin", "-c", f"{os.environ['LEVELS3_TEST_RGW_DIR']}/ceph.conf",
+                                      "bucket", "stats", f"--bucket={name}"))
+        return said["usage"].get("rgw.main", {}).get("size", 0)
+
     def fits(self, system, group):
         most = {"many": self.sizes.many, "files": self.sizes.files}.get(group, 0)
         return system.files_max is None or most <= system.files_max
@@ -144,6 +154,7 @@ class Bench:
             return
 
         def work():
+            system.more_options = workloads.OPTIONS.get(group, "")
             system.start()
             act(measure.Turn(self, system, number))
             kib = system.memory_kib()

@@ -25,6 +25,7 @@ class Figure:
     stored_s: float = 0     # until everything was in the store, where that was waited for
     cpu_s: float = 0        # that the filesystem's process used
     at_least: bool = False  # cut off: the value is a bound
+    written: float = 0      # bytes by programs, where they are counted
     requests: dict = dataclasses.field(default_factory=dict)
 
 
@@ -54,7 +55,8 @@ class Turn:
 
     def measured(self, act, settle):
         """What act returned, how long it took, and what else a figure keeps of it."""
-        cpu, before, start = self.system.cpu_s(), self.system.counts(), time.monotonic()
+        cpu, before, written = self.system.cpu_s(), self.system.counts(), self.system.written()
+        start = time.monotonic()
         result = act()
         seconds, stored = time.monotonic() - start, 0
         if settle:
@@ -62,7 +64,7 @@ class Turn:
             stored = time.monotonic() - start
         after = self.system.counts()
         return result, seconds, {"stored_s": stored, "requests": difference(before, after),
-                                 "cpu_s": self.system.cpu_s() - cpu}
+                                 "cpu_s": self.system.cpu_s() - cpu, "written": self.system.written() - written}
 
     # ---- ways to measure
 
@@ -95,11 +97,12 @@ class Turn:
             raise TooSlow(row)
         self.keep(row, files / seconds, "files/s", command, amount=files, **more)
 
-    def files(self, row, phase, count, settle=False):
+    def files(self, row, phase, count, settle=False, folder="", limit_s=0):
         """Files per second; returns how many were done."""
-        command = [str(self.bench.part("files")), phase, str(self.mnt), str(count), str(self.sizes.file_bytes),
-                   str(self.sizes.limit_s)]
-        out, _, more = self.measured(lambda: self.call(command, self.sizes.limit_s * 10), settle)
+        limit_s = limit_s or self.sizes.limit_s
+        command = [str(self.bench.part("files")), phase, str(self.mnt / folder), str(count), str(self.sizes.file_bytes),
+                   str(limit_s)]
+        out, _, more = self.measured(lambda: self.call(command, limit_s * 10), settle)
         if out is None:
             raise TooSlow(row)
         answer = json.loads(out)

@@ -23,6 +23,7 @@ class Cell:
         self.at_least = any(f.at_least for f in figures)
         self.amount = statistics.median(f.amount for f in figures)
         self.cpu_s = statistics.median(f.cpu_s for f in figures)
+        self.written = statistics.median(f.written for f in figures)
         self.stored_s = statistics.median(f.stored_s for f in figures)
         self.requests = {k: statistics.median(f.requests.get(k, 0) for f in figures)
                          for k in KINDS + ("body_up", "wire_up", "wire_down") if any(f.requests for f in figures)}
@@ -106,6 +107,17 @@ def processor(table, names):
     return columns(rows) if len(rows) > 1 else []
 
 
+def amplification(table):
+    """Bytes of objects sent for each byte that programs wrote, metadata and cleaning included."""
+    rows = [["", "MiB written", "MiB sent", "sent ÷ written"]]
+    for row in table.rows:
+        c = table.get(row)
+        if c and c.written >= 2**16:
+            rows.append([row, short(c.written / 2**20), short(c.requests["body_up"] / 2**20),
+                         short(c.requests["body_up"] / c.written)])
+    return columns(rows) if len(rows) > 1 else []
+
+
 def commands(table):
     """As run on levels3fs, where it ran; phases on other systems get the count that their own create reached."""
     lines = []
@@ -159,7 +171,14 @@ def targets(table, bench):
         ("LISTs of an idle mount", idle and idle.requests.get("list"), "<=", 0),
         (f"requests of mounting {n.many} files", mount and mount.total(), "<=", 15),
         ("seconds of mounting them", value(mount), "<", None if bench.delay_ms else 1.0),
+        ("bytes in the bucket ÷ live, half deleted", value(ours("bytes in the bucket ÷ live, half deleted")), "<", 1.3),
         ("memory of the daemon ÷ mem_limit", quotient(bench.memory.get("levels3fs"), 512 * 1024), "<=", 1.1)]
+    for kind in ("create", "stat, cold", "rename", "unlink"):
+        rates = [c.value for (row, _), c in t.cells.items() if row.startswith(f"{kind}, beside ")]
+        out.append((f"{kind}: fastest ÷ slowest size", quotient(max(rates), min(rates)) if rates else None, "<=", 1.5))
+    for kind in ("read", "write"):
+        rates = [c.value for (row, _), c in t.cells.items() if row.startswith(f"random 4 KiB {kind} in ")]
+        out.append((f"random {kind}: fastest ÷ slowest size", quotient(max(rates), min(rates)) if rates else None, "<=", 1.5))
     return out
 
 
@@ -184,11 +203,11 @@ def target_lines(table, bench):
 def write_csv(path, figures):
     with open(path, "w", newline="") as out:
         w = csv.writer(out)
-        w.writerow(["row", "system", "round", "value", "unit", "at_least", "amount", "stored_s", "cpu_s", *KINDS, "body_up", "wire_up",
+        w.writerow(["row", "system", "round", "value", "unit", "at_least", "amount", "stored_s", "cpu_s", "written", *KINDS, "body_up", "wire_up",
                     "wire_down", "command"])
         for f in figures:
             w.writerow([f.row, f.system, f.round + 1, f"{f.value:.6g}", f.unit, int(f.at_least), f"{f.amount:g}",
-                        f"{f.stored_s:.3f}", f"{f.cpu_s:.2f}", *[f.requests.get(k, "") for k in KINDS + ("body_up", "wire_up", "wire_down")],
+                        f"{f.stored_s:.3f}", f"{f.cpu_s:.2f}", f"{f.written:g}", *[f.requests.get(k, "") for k in KINDS + ("body_up", "wire_up", "wire_down")],
                         f.command])
 
 
@@ -239,6 +258,10 @@ def write(folder, head, bench, names):
     lines = processor(table, names)
     if lines:
         parts.append(["Processor time of the filesystem's process, µs for each file or operation", "", *lines])
+    lines = amplification(table)
+    if lines:
+        parts.append(["levels3fs: bytes sent for each byte that programs wrote, while that ran and until it was stored",
+                      "", *lines])
     parts.append(["Commands", "", *commands(table)])
     if bench.failures:
         parts.append(["Failed", "", *bench.failures])

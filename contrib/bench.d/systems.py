@@ -49,6 +49,7 @@ class System:
     remote = False      # keeps its data in the S3 server
     files_max = None    # as many as it can hold at all
     streams = True
+    more_options = ""   # for a group of workloads
 
     def __init__(self, bench):
         self.bench = bench
@@ -73,6 +74,10 @@ class System:
     def counts(self):
         """Requests so far, by kind; {} where there are none."""
         return {}
+
+    def written(self):
+        """Bytes that programs have written since it was mounted; 0 where nobody counts."""
+        return 0
 
     def processes(self):
         """Of the filesystem: those that were started with its mountpoint as an argument."""
@@ -257,7 +262,13 @@ class Levels3fs(Remote):
     note = "default options; durable after fsync (and 5 s)"
 
     def options(self):
-        return f"endpoint={self.endpoint()},path_style,cache_dir={self.cache}"
+        more = self.more_options and f",{self.more_options}"
+        return f"endpoint={self.endpoint()},path_style,cache_dir={self.cache}{more}"
+
+    def written(self):
+        if not is_mounted(self.mnt):
+            return 0
+        return json.loads(run(self.bench.program, "status", self.mnt, "--json"))["files"]["bytes_written"]
 
     def url(self):
         return f"s3://{self.bucket}/fs"

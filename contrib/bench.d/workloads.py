@@ -178,6 +178,51 @@ def postgres(t):
         t.call(as_postgres(server + " -m fast stop"), 300)
 
 
+# ---- size
+
+def flat(t):
+    """The same work beside few files and beside many, in a small file and in a large one."""
+    there = 0
+    for size in (t.sizes.flat_files // 100, t.sizes.flat_files // 10, t.sizes.flat_files):
+        (t.mnt / f"base{size}").mkdir()
+        t.files("(files beside)", "create", size - there, settle=True, folder=f"base{size}", limit_s=t.sizes.command_s)
+        there, probe = size, f"probe{size}"
+        (t.mnt / probe).mkdir()
+        t.files(f"create, beside {size:,} files", "create", t.sizes.files, settle=True, folder=probe)
+        t.cold()
+        t.files(f"stat, cold, beside {size:,} files", "stat", t.sizes.files, folder=probe)
+        t.files(f"rename, beside {size:,} files", "rename", t.sizes.files, settle=True, folder=probe)
+        t.files(f"unlink, beside {size:,} files", "unlink", t.sizes.files, settle=True, folder=probe)
+    for gib in sorted({max(t.sizes.flat_gib // 100, 1), t.sizes.flat_gib}):
+        file = f"--filename={t.mnt}/large --size={gib}g --zero_buffers"
+        t.call(f"fio --output-format=json --name=lay --rw=write --bs=1M --end_fsync=1 {file}", 20 * t.sizes.command_s)
+        t.cold()
+        for name, more in (("read", ""), ("write", "--end_fsync=1")):
+            t.fio(f"random 4 KiB {name} in {gib} GiB", f"--name={name} --rw=rand{name} --bs=4k {file} --norandommap "
+                  f"--number_ios={t.sizes.reads} --runtime={t.sizes.limit_s} {more}", rate(name), f"{name}s/s")
+
+
+def space(t):
+    """Every second file is deleted: what the bucket holds then, and how long that takes by itself."""
+    size, count = 256 * 1024, t.sizes.space_mib * 4
+    for i in range(count):
+        (t.mnt / str(i)).write_bytes(random.randbytes(size))
+    t.system.settle()
+    live = count // 2 * size
+
+    def shrinks():
+        for i in range(0, count, 2):
+            (t.mnt / str(i)).unlink()
+        end = time.monotonic() + SPACE_WAIT_S
+        while (held := t.bench.bucket_bytes(t.system.bucket)) >= 1.3 * live and time.monotonic() < end:
+            time.sleep(1)
+        return held / live
+    ratio, seconds, more = t.measured(shrinks, False)
+    command = f"rm of every second of {count} files of 256 KiB, -o {t.system.more_options}"
+    t.keep("bytes in the bucket ÷ live, half deleted", ratio, "×", command, higher=False, amount=live)
+    t.keep("until they are below 1.3", seconds, "s", command, higher=False, amount=live, at_least=ratio >= 1.3, **more)
+
+
 # ---- the store
 
 def idle(t):
@@ -206,6 +251,9 @@ def raw(t):
         t.keep(name, value, unit, command, higher=unit != "ms", amount=answer[key]["count"])
 
 
+SPACE_WAIT_S = 900
+OPTIONS = {"space": "grace=30"}  # group: more options of ours; the default grace is ten minutes
+
 LOCAL = ("native", "passthrough", "noop")
 EVERY = LOCAL + ("levels3fs", "s3fs", "rclone")
 DISKS = tuple(s for s in EVERY if s != "noop")
@@ -223,4 +271,6 @@ GROUPS = {  # name: (function, systems)
     "many": (many, DISKS),
     "idle": (idle, PEERS),
     "postgres": (postgres, DISKS),
+    "flat": (flat, ("levels3fs",)),
+    "space": (space, ("levels3fs",)),
 }

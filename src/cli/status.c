@@ -209,6 +209,9 @@ static void print_text(FILE *out, const struct cli_answer *a)
 	print_group(out, a, "operations", "operations.");
 	print_group(out, a, "requests", "requests.");
 	print_group(out, a, "of them failed", "failed.");
+	(void)fprintf(out, "  %-14s %s read, %s written\n", "by programs",
+		      format_size(cli_answer_number(a, "files.bytes_read"), in),
+		      format_size(cli_answer_number(a, "files.bytes_written"), sent));
 	(void)fprintf(out, "  %-14s %s in, %s out\n", "bytes",
 		      format_size(cli_answer_number(a, "requests.bytes_in"), in),
 		      format_size(cli_answer_number(a, "requests.bytes_out"), sent));

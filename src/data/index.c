@@ -63,7 +63,7 @@ static int read_tail(struct data *d, const char *key, uint64_t segment, uint64_t
 		     struct data_index_entry **ret, size_t *ret_count)
 {
 	struct buf tail CLEANUP(buf_release) = BUF_INIT;
-	struct segment_footer footer;
+	struct segment_footer footer = { 0 };
 	uint64_t from = bytes - min_u64(bytes, TAIL_BYTES);
 	int err = get_exactly(d, key, from, bytes - from, &tail, NULL);
 

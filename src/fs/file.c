@@ -247,10 +247,9 @@ static ssize_t write_piece(struct fs_file *f, const struct piece *p)
 	return done;
 }
 
-ssize_t fs_write(struct fs_file *f, const void *buf, size_t len, uint64_t offset, bool append,
-		 bool kill_suid)
+static ssize_t write_pieces(struct fs_file *f, const uint8_t *bytes, size_t len, uint64_t offset,
+			    bool append, bool kill_suid)
 {
-	const uint8_t *bytes = buf;
 	size_t done = 0;
 
 	if (!f->for_writing)
@@ -268,6 +267,16 @@ ssize_t fs_write(struct fs_file *f, const void *buf, size_t len, uint64_t offset
 			break;
 	}
 	return (ssize_t)done;
+}
+
+ssize_t fs_write(struct fs_file *f, const void *buf, size_t len, uint64_t offset, bool append,
+		 bool kill_suid)
+{
+	ssize_t n = write_pieces(f, buf, len, offset, append, kill_suid);
+
+	if (n > 0)
+		__atomic_add_fetch(&f->fs->bytes_written, (uint64_t)n, __ATOMIC_RELAXED);
+	return n;
 }
 
 /* ---- fsync ---- */

@@ -666,6 +666,8 @@ void fs_status(struct fs *fs, struct fs_status *ret)
 	ret->commits = db.commits;
 	ret->commit_ns = db.commit_ns;
 	ret->discards_waiting = db.discards_waiting;
+	ret->bytes_read = __atomic_load_n(&fs->bytes_read, __ATOMIC_RELAXED);
+	ret->bytes_written = __atomic_load_n(&fs->bytes_written, __ATOMIC_RELAXED);
 	since_ns = lag_since_ns(fs);
 	if (since_ns)
 		ret->lag_ms = (uint64_t)max_i64(fs_now_ns(fs) - since_ns, 0) / 1000000;

@@ -331,6 +331,7 @@ struct fs_status {
 	uint64_t inodes_cached;
 	uint64_t commits, commit_ns; /* since opening, and what they took in all */
 	uint64_t discards_waiting;   /* objects that will be deleted when the grace is over */
+	uint64_t bytes_read, bytes_written; /* of files, by programs, since opening */
 	bool read_only, fenced;
 	struct store_counts requests;
 	struct cache_stats cache;

@@ -562,6 +562,7 @@ struct fs {
 	pthread_mutex_t totals_lock; /* totals and segs */
 	struct totals totals;
 	bool totals_dirty;
+	uint64_t bytes_read, bytes_written; /* atomic; of fs_status */
 	uint64_t reserved; /* bytes that writes were promised (limit.c) */
 	struct seg *segs;
 	struct seg *dirty_segs; /* utlist DL */

@@ -539,9 +539,8 @@ static ssize_t read_some(struct fs_file *f, uint8_t *dst, uint64_t len, uint64_t
 	}
 }
 
-ssize_t fs_read(struct fs_file *f, void *buf, size_t len, uint64_t offset)
+static ssize_t read_pieces(struct fs_file *f, uint8_t *dst, size_t len, uint64_t offset)
 {
-	uint8_t *dst = buf;
 	size_t done = 0;
 
 	if (offset > FS_FILE_SIZE_MAX)
@@ -562,4 +561,13 @@ ssize_t fs_read(struct fs_file *f, void *buf, size_t len, uint64_t offset)
 		pthread_mutex_unlock(&f->lock);
 	}
 	return (ssize_t)done;
+}
+
+ssize_t fs_read(struct fs_file *f, void *buf, size_t len, uint64_t offset)
+{
+	ssize_t n = read_pieces(f, buf, len, offset);
+
+	if (n > 0)
+		__atomic_add_fetch(&f->fs->bytes_read, (uint64_t)n, __ATOMIC_RELAXED);
+	return n;
 }

@@ -36,11 +36,14 @@ sync "$MNT"
 [ "$(status_value lag_ms)" = 0 ] || fail "lag after syncing all"
 
 # ---- cache
+written=$(status_value files.bytes_written)
 head -c 3000000 /dev/urandom >"$MNT/big" || fail "write"
+[ $(($(status_value files.bytes_written) - written)) = 3000000 ] || fail "3,000,000 bytes written are counted otherwise"
 umount_fs
 rm -rf "$CACHE"
 mount_fs commit=3600
 cat "$MNT/big" >/dev/null || fail "read"
+[ "$(status_value files.bytes_read)" = 3000000 ] || fail "3,000,000 bytes read are counted as $(status_value files.bytes_read)"
 [ "$(status_value cache.misses)" -ge 1 ] || fail "a cold read without misses"
 python3 - "$("$PROGRAM" status "$MNT" --json)" <<'PY' || fail "hit rate"
 import json, sys

@@ -6,6 +6,42 @@
 
 #define URL "mem:fs-clean-tests"
 
+/* Files f0, f1, … of so many bytes, in the store. */
+static void make_many(unsigned files, size_t bytes)
+{
+	char name[16];
+
+	make_clean_fs(URL);
+	for (unsigned n = 0; n < files; n++) {
+		(void)snprintf(name, sizeof(name), "f%u", n);
+		write_file(name, bytes, n);
+	}
+	calm();
+}
+
+/* All whose number divided by `of` leaves this. */
+static void remove_many(unsigned files, unsigned of, unsigned leaves)
+{
+	char name[16];
+
+	for (unsigned n = leaves; n < files; n += of) {
+		(void)snprintf(name, sizeof(name), "f%u", n);
+		must(fs_unlink(fs, FS_ROOT_INO, name), "unlink");
+	}
+	calm();
+}
+
+static void check_many(unsigned files, size_t bytes, unsigned of, unsigned leaves)
+{
+	char name[16];
+
+	for (unsigned n = leaves; n < files; n += of) {
+		(void)snprintf(name, sizeof(name), "f%u", n);
+		check_file(name, bytes, n);
+	}
+	check_fs(true);
+}
+
 START_TEST(what_was_overwritten_is_deleted_from_the_store)
 {
 	make_clean_fs(URL);
@@ -28,31 +64,17 @@ END_TEST
 START_TEST(what_lives_among_dead_bytes_moves_and_stays_readable)
 {
 	enum { FILES = 120, BYTES = 100000 };
-	char name[16];
 
-	make_clean_fs(URL);
-	for (unsigned n = 0; n < FILES; n++) {
-		(void)snprintf(name, sizeof(name), "f%u", n);
-		write_file(name, BYTES, n);
-	}
-	calm();
-	for (unsigned n = 0; n < FILES; n++) {
-		(void)snprintf(name, sizeof(name), "f%u", n);
-		if (n % 5)
-			must(fs_unlink(fs, FS_ROOT_INO, name), "unlink");
-	}
-	calm();
+	make_many(FILES, BYTES);
+	for (unsigned leaves = 1; leaves < 5; leaves++)
+		remove_many(FILES, 5, leaves);
 	ck_assert_uint_gt(stored(NULL), FILES * BYTES);
 	clean();
 	ck_assert_uint_lt(stored(NULL), FILES * BYTES / 5 * 3 / 2);
-	for (int crashed = 0; crashed < 2; crashed++) {
-		for (unsigned n = 0; n < FILES; n += 5) {
-			(void)snprintf(name, sizeof(name), "f%u", n);
-			check_file(name, BYTES, n);
-		}
-		check_fs(true);
-		lose_machine(URL);
-	}
+	check_many(FILES, BYTES, 5, 0);
+	lose_machine(URL);
+	check_many(FILES, BYTES, 5, 0);
+	lose_machine(URL);
 	end_fs(URL);
 }
 END_TEST
@@ -61,26 +83,12 @@ END_TEST
 START_TEST(the_store_shrinks_when_dead_bytes_are_spread_thinly)
 {
 	enum { FILES = 160, BYTES = 100000, LEFT = FILES * BYTES / 2 };
-	char name[16];
 
-	make_clean_fs(URL);
-	for (unsigned n = 0; n < FILES; n++) {
-		(void)snprintf(name, sizeof(name), "f%u", n);
-		write_file(name, BYTES, n);
-	}
-	calm();
-	for (unsigned n = 0; n < FILES; n += 2) {
-		(void)snprintf(name, sizeof(name), "f%u", n);
-		must(fs_unlink(fs, FS_ROOT_INO, name), "unlink");
-	}
-	calm();
+	make_many(FILES, BYTES);
+	remove_many(FILES, 2, 0);
 	clean();
 	ck_assert_uint_lt(stored(NULL), LEFT + LEFT / 10 * 3);
-	for (unsigned n = 1; n < FILES; n += 2) {
-		(void)snprintf(name, sizeof(name), "f%u", n);
-		check_file(name, BYTES, n);
-	}
-	check_fs(true);
+	check_many(FILES, BYTES, 2, 1);
 	end_fs(URL);
 }
 END_TEST
@@ -89,20 +97,10 @@ END_TEST
 START_TEST(a_few_dead_bytes_stay_where_they_are)
 {
 	enum { FILES = 160, BYTES = 100000 };
-	char name[16];
 	struct store_counts before, after;
 
-	make_clean_fs(URL);
-	for (unsigned n = 0; n < FILES; n++) {
-		(void)snprintf(name, sizeof(name), "f%u", n);
-		write_file(name, BYTES, n);
-	}
-	calm();
-	for (unsigned n = 0; n < FILES; n += 8) {
-		(void)snprintf(name, sizeof(name), "f%u", n);
-		must(fs_unlink(fs, FS_ROOT_INO, name), "unlink");
-	}
-	calm();
+	make_many(FILES, BYTES);
+	remove_many(FILES, 8, 0);
 	store_trace_counts(fs->trace, &before);
 	clean();
 	store_trace_counts(fs->trace, &after);

@@ -64,6 +64,9 @@ struct census {
 		bool chosen;  /* what lives in it is to be moved */
 	} * at;
 	size_t count, cap;
+	uint64_t stored; /* bytes of all */
+	bool tiny;	 /* many of these */
+	bool unfinished; /* more would be chosen than one pass shall move */
 };
 
 static int census_add(struct census *c, uint64_t segment, const struct seg_record *rec,
@@ -264,38 +267,46 @@ static int by_emptiness(const void *a, const void *b)
 	return (dead_x < dead_y) - (dead_x > dead_y);
 }
 
-/* Marks what deserves to be moved. The census gets the order of emptiness. */
-static void choose(struct cleaner *c, struct census *census)
+/* Marks what deserves to be moved for itself. Returns what would be stored after that; dead segments aside. */
+static uint64_t choose_sparse(struct census *c, uint64_t *ret_live)
 {
-	bool tiny = too_many_tiny(census);
-	uint64_t stored = 0, live = 0, kept, moved = 0;
+	uint64_t stored = 0;
 
-	c->stored = 0;
-	for (size_t n = 0; n < census->count; n++) {
-		struct census_entry *e = &census->at[n];
+	c->tiny = too_many_tiny(c);
+	*ret_live = 0;
+	for (size_t n = 0; n < c->count; n++) {
+		struct census_entry *e = &c->at[n];
+		uint64_t live = e->rec.total_bytes - dead_bytes(&e->rec);
 
 		c->stored += e->rec.total_bytes;
-		e->chosen = e->rec.live_bytes > 0 && (is_sparse(&e->rec) || (tiny && is_tiny(e)));
-		kept = e->rec.total_bytes - dead_bytes(&e->rec);
-		live += kept;
-		stored += e->chosen ? kept : e->rec.live_bytes ? e->rec.total_bytes : 0;
+		if (e->rec.live_bytes == 0)
+			continue;
+		e->chosen = is_sparse(&e->rec) || (c->tiny && is_tiny(e));
+		*ret_live += live;
+		stored += e->chosen ? live : e->rec.total_bytes;
 	}
-	c->unfinished = false;
+	return stored;
+}
+
+/* Marks what deserves to be moved. The census may get the order of emptiness. */
+static void choose(struct census *c)
+{
+	uint64_t live, moved = 0, stored = choose_sparse(c, &live);
+
 	if (stored <= live + live / 4)
 		return;
-	qsort(census->at, census->count, sizeof(census->at[0]), by_emptiness);
-	for (size_t n = 0; n < census->count && stored > live + live / 5; n++) {
-		struct census_entry *e = &census->at[n];
+	qsort(c->at, c->count, sizeof(c->at[0]), by_emptiness);
+	for (size_t n = 0; n < c->count && stored > live + live / 5; n++) {
+		struct census_entry *e = &c->at[n];
 
 		if (dead_bytes(&e->rec) * 8 <= e->rec.total_bytes)
 			return; /* nor do those that follow win much */
 		/* Of shared segments the counters do not say enough. */
 		if (e->chosen || e->rec.live_bytes == 0 || e->rec.referenced)
 			continue;
-		if (moved >= THIN_BYTES) {
-			c->unfinished = true;
+		c->unfinished = moved >= THIN_BYTES;
+		if (c->unfinished)
 			return;
-		}
 		e->chosen = true;
 		moved += e->rec.total_bytes;
 		stored -= dead_bytes(&e->rec);
@@ -305,7 +316,6 @@ static void choose(struct cleaner *c, struct census *census)
 /* Moves what is live in the segments that deserve it. */
 static int empty_chosen(struct fs *fs, const struct census *census)
 {
-	bool tiny = too_many_tiny(census);
 	struct mover *m = mover_new(fs);
 	int err = m ? 0 : -ENOMEM;
 
@@ -315,7 +325,7 @@ static int empty_chosen(struct fs *fs, const struct census *census)
 		if (is_stopping(fs->cleaner))
 			break;
 		if (e->chosen && may_touch(fs, e->segment))
-			err = mover_add(m, e->segment, tiny && is_tiny(e));
+			err = mover_add(m, e->segment, census->tiny && is_tiny(e));
 	}
 	if (err >= 0)
 		err = mover_finish(m);
@@ -331,7 +341,9 @@ static int pass(struct fs *fs)
 	if (err >= 0)
 		err = census_take(fs, &census);
 	if (err >= 0) {
-		choose(fs->cleaner, &census);
+		choose(&census);
+		fs->cleaner->stored = census.stored;
+		fs->cleaner->unfinished = census.unfinished;
 		err = empty_chosen(fs, &census);
 	}
 	if (err >= 0)
@@ -340,15 +352,14 @@ static int pass(struct fs *fs)
 	return err < 0 ? err : given;
 }
 
-static void view_segment(struct fs *fs, const struct census_entry *e, bool tiny,
-			 struct clean_view *view)
+static void view_segment(struct fs *fs, const struct census_entry *e, struct clean_view *view)
 {
 	if (!may_touch(fs, e->segment))
 		return;
 	if (e->rec.live_bytes == 0) {
 		view->dead++;
 		view->dead_bytes += e->rec.total_bytes;
-	} else if (is_sparse(&e->rec) || (tiny && is_tiny(e))) {
+	} else if (e->chosen) {
 		view->sparse++;
 		view->sparse_bytes += e->rec.total_bytes;
 		view->live_bytes += min_u64(e->rec.live_bytes, e->rec.total_bytes);
@@ -359,11 +370,12 @@ int clean_look(struct fs *fs, struct clean_view *ret)
 {
 	struct census census = { 0 };
 	int err = census_take(fs, &census);
-	bool tiny = too_many_tiny(&census);
 
 	*ret = (struct clean_view){ 0 };
+	if (err >= 0)
+		choose(&census);
 	for (size_t n = 0; n < census.count && err >= 0; n++)
-		view_segment(fs, &census.at[n], tiny, ret);
+		view_segment(fs, &census.at[n], ret);
 	free(census.at);
 	return err;
 }

@@ -30,7 +30,31 @@ struct fixture {
 	enum store_op fault_op; /* ... to these operations ... */
 	unsigned fault_times;	/* ... so many times more */
 	unsigned durable_calls;
+	bool holding;	    /* PUTs do not get through, */
+	unsigned passes;    /* but for so many */
+	unsigned held;	    /* that wait */
+	pthread_cond_t let; /* one of these has changed */
 };
+
+static inline void fixture_hold(struct fixture *f, bool on, unsigned passes)
+{
+	pthread_mutex_lock(&f->lock);
+	f->holding = on;
+	f->passes += passes;
+	pthread_cond_broadcast(&f->let);
+	pthread_mutex_unlock(&f->lock);
+}
+
+/* Locked. */
+static inline void fixture_wait_for_pass(struct fixture *f)
+{
+	f->held++;
+	while (f->holding && f->passes == 0)
+		pthread_cond_wait(&f->let, &f->lock);
+	if (f->holding)
+		f->passes--;
+	f->held--;
+}
 
 static inline enum store_fault fixture_decide(void *ctx, uint64_t number, enum store_op op,
 					      const char *key, int *error)
@@ -39,6 +63,8 @@ static inline enum store_fault fixture_decide(void *ctx, uint64_t number, enum s
 	enum store_fault fault = STORE_FAULT_NONE;
 
 	pthread_mutex_lock(&f->lock);
+	if (op == STORE_OP_PUT)
+		fixture_wait_for_pass(f);
 	if (op == f->fault_op && f->fault_times > 0) {
 		f->fault_times--;
 		fault = f->fault;
@@ -114,6 +140,7 @@ static inline void fixture_open(struct fixture *f)
 {
 	*f = (struct fixture){ .d = NULL };
 	pthread_mutex_init(&f->lock, NULL);
+	cond_init(&f->let);
 	fixture_stores(f);
 	fixture_open_cache(f);
 	budget_init(&f->budget, GIB);

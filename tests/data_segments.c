@@ -438,6 +438,88 @@ START_TEST(keys_name_segments_and_nothing_else_parses)
 }
 END_TEST
 
+/* ---- the pace ---- */
+
+static uint64_t now_ns = 1;
+
+static uint64_t told_ns(struct clock *c)
+{
+	return __atomic_load_n(&now_ns, __ATOMIC_SEQ_CST);
+}
+
+static struct clock told = { .mono_ns = told_ns };
+
+static void commits_take(unsigned ms, unsigned times)
+{
+	while (times-- > 0)
+		data_commit_took(fx.d, ms * UINT64_C(1000000));
+}
+
+/* Until so many segments are stored, and so many uploads are held up. */
+static void await_uploads(uint64_t stored, unsigned held)
+{
+	struct data_stats s;
+	unsigned n;
+
+	do {
+		clock_system.sleep_ms(&clock_system, 1);
+		data_stats(fx.d, &s);
+		pthread_mutex_lock(&fx.lock);
+		n = fx.held;
+		pthread_mutex_unlock(&fx.lock);
+	} while (s.segments_stored != stored || n != held);
+}
+
+START_TEST(streams_give_way_to_commits_that_they_make_slow)
+{
+	data_close(fx.d);
+	fx.config.segment_bytes = 256 * KIB;
+	fx.config.clock = &told;
+	fixture_open_data(&fx);
+	commits_take(5, 3);
+	fixture_hold(&fx, true, 0);
+	for (uint64_t n = 0; n < 20; n++)
+		(void)extent_append(fx.d, DATA_STREAM, DATA_EXTENT_MAX, BYTES_NOISE, n);
+	await_uploads(0, 4);
+	commits_take(50, 6);
+	fixture_hold(&fx, true, 3);
+	await_uploads(3, 1);
+	fixture_hold(&fx, true, 1);
+	await_uploads(4, 1);
+	/* They do not mind this one: one more. */
+	commits_take(5, 8);
+	await_uploads(4, 2);
+	/* Nobody commits any more. */
+	__atomic_add_fetch(&now_ns, UINT64_C(2000000000), __ATOMIC_SEQ_CST);
+	fixture_hold(&fx, true, 1);
+	await_uploads(5, 4);
+	fixture_hold(&fx, false, 0);
+	data_push_stream(fx.d);
+	fixture_drained(&fx);
+}
+END_TEST
+
+START_TEST(what_a_commit_waits_for_is_uploaded_beside_streams_that_gave_way)
+{
+	struct extent e;
+
+	data_close(fx.d);
+	fx.config.segment_bytes = 256 * KIB;
+	fixture_open_data(&fx);
+	commits_take(5, 3);
+	fixture_hold(&fx, true, 0);
+	for (uint64_t n = 0; n < 4; n++)
+		e = extent_append(fx.d, DATA_STREAM, DATA_EXTENT_MAX, BYTES_NOISE, n);
+	await_uploads(0, 3);
+	commits_take(50, 6);
+	data_require(fx.d, e.ref.segment);
+	await_uploads(0, 4);
+	fixture_hold(&fx, false, 0);
+	ck_assert_int_eq(data_wait(fx.d, e.ref.segment), 0);
+	fixture_drained(&fx);
+}
+END_TEST
+
 static void add_damage(TCase *tc)
 {
 	tcase_add_test(tc, no_flipped_byte_of_a_segment_gives_wrong_bytes);
@@ -464,6 +546,8 @@ int main(void)
 	tcase_add_test(tc, a_stored_segment_lists_its_extents);
 	tcase_add_test(tc, an_index_of_any_length_is_read);
 	tcase_add_test(tc, the_index_of_a_segment_not_yet_stored_is_busy);
+	tcase_add_test(tc, streams_give_way_to_commits_that_they_make_slow);
+	tcase_add_test(tc, what_a_commit_waits_for_is_uploaded_beside_streams_that_gave_way);
 	tcase_add_test(tc, keys_name_segments_and_nothing_else_parses);
 	add_damage(tc);
 	suite_add_tcase(s, tc);

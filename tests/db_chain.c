@@ -265,8 +265,10 @@ static int owner_before_checkpoint(void *ctx)
 static void open_with_owner(struct mount *m, struct owner *o, enum mount_mode mode)
 {
 	o->m = m;
-	m->config.hooks = (struct db_hooks){ owner_before_seal, owner_after_seal,
-					     owner_before_checkpoint, o };
+	m->config.hooks = (struct db_hooks){ .before_seal = owner_before_seal,
+					     .after_seal = owner_after_seal,
+					     .before_checkpoint = owner_before_checkpoint,
+					     .ctx = o };
 	mount_open(m, mode);
 }
 

@@ -46,6 +46,9 @@ int data_open(const struct data_config *config, struct data **ret)
 		return -ENOMEM;
 	d->config = *config;
 	d->config.forever = store_ref(config->forever);
+	if (!d->config.clock)
+		d->config.clock = &clock_system;
+	data_pace_init(d);
 	pthread_mutex_init(&d->lock, NULL);
 	cond_init(&d->changed);
 	data_hot_init(&d->hot, DATA_HOT_BYTES);

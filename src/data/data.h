@@ -67,6 +67,7 @@ struct data_config {
 	unsigned read_threads;	 /* 8: parallel ranged GETs of one read, readahead */
 	bool compress;
 	struct budget *budget;
+	struct clock *clock; /* NULL: the system's */
 	/* Called from an upload thread when a stream segment has become durable; data_wait may have
 	 * returned before. No locks held. */
 	void (*on_durable)(void *ctx, uint64_t segment);
@@ -182,6 +183,9 @@ struct data_index_entry {
  * size. -EBUSY while the segment is not stored yet; -ENOENT; -L3_CORRUPT. */
 int data_read_index(struct data *d, uint64_t segment, struct data_index_entry **ret,
 		    size_t *ret_count, uint64_t *ret_object_bytes);
+
+/* The request of a commit took so long: where streams make commits slow, fewer of them are uploaded at a time. */
+void data_commit_took(struct data *d, uint64_t ns);
 
 struct data_stats {
 	uint64_t open_bytes;	  /* appended, not yet sealed */

@@ -69,6 +69,14 @@ struct segment {
  * only while there are segments. */
 #define DATA_SPARES_MAX 2
 
+struct pace { /* pace.c; under data.lock */
+	unsigned allowed;    /* streams that are uploaded at a time */
+	uint64_t alone_ns;   /* what a commit's request takes while none is, on average; 0: not known */
+	uint64_t beside_ns;  /* while some are, since `allowed` changed, */
+	unsigned commits;    /* of so many */
+	uint64_t last_ns;    /* when the last one ended */
+};
+
 struct data {
 	struct data_config config;
 	struct pool *upload_pool; /* NULL when read-only */
@@ -81,6 +89,7 @@ struct data {
 	struct segment *open[2]; /* by class */
 	uint32_t last_n;
 	unsigned streams_uploading;
+	struct pace pace;
 	uint8_t *spares[DATA_SPARES_MAX];
 	unsigned spare_count, spare_max;
 	bool cancelled;
@@ -104,6 +113,10 @@ struct segment *data_seg_drop_locked(struct data *d, struct segment *seg) MUST_C
 /* A segment that readers must find in memory, referenced, with its present length; or NULL. */
 struct segment *data_seg_get(struct data *d, uint64_t id, uint32_t *ret_len);
 void data_seg_put(struct segment *seg);
+
+void data_pace_init(struct data *d);
+/* How many streams may be uploaded at a time. */
+unsigned data_pace_locked(struct data *d, uint64_t now_ns);
 
 /* Nobody streams: the spare mappings go. */
 void data_seg_drop_spares(struct data *d);

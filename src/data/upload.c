@@ -134,11 +134,13 @@ static bool is_urgent(const struct segment *seg)
 
 /*
  * What somebody waits for goes first, then the oldest. Streams never have all the threads: the one
- * beyond config.upload_threads is kept for a commit that comes while they are busy.
+ * beyond config.upload_threads is kept for a commit that comes while they are busy. Nor do they have the
+ * others where commits suffer (pace.c).
  */
 static struct segment *pick_locked(struct data *d)
 {
-	bool full = d->streams_uploading >= d->config.upload_threads;
+	struct clock *clock = d->config.clock;
+	bool full = d->streams_uploading >= data_pace_locked(d, clock->mono_ns(clock));
 	struct segment *seg, *next, *best = NULL;
 
 	HASH_ITER (hh, d->table, seg, next) {

@@ -88,6 +88,8 @@ struct db_hooks { /* what the owner adds to commits; all optional */
 	 */
 	int (*before_seal)(void *ctx, struct db_seal *seal);
 	void (*after_seal)(void *ctx);
+	/* The request of a slot took so long. Must be brief; no locks held. */
+	void (*sent)(void *ctx, uint64_t ns);
 	/* Before a checkpoint makes earlier slots superfluous: return 0 once every part
 	 * (db_seal_part) carried by slots so far is stored elsewhere. May wait for the network. */
 	int (*before_checkpoint)(void *ctx);

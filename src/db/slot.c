@@ -183,17 +183,23 @@ int db_slot_send(struct chain *c, const struct rec *recs, const struct db_seal *
 	struct slot_head head = { .slot = c->history.slot + 1,
 				  .epoch = c->epoch,
 				  .nonce = random_u64() };
+	const struct db_hooks *hooks = &c->config->hooks;
+	struct clock *clock = c->config->clock;
 	int err = wait_for_all(seal);
+	uint64_t begun_ns;
 
 	if (err || (!recs && seal->part_count == 0))
 		return err;
 	err = encode(c, &head, recs, seal, &o);
 	if (!err)
 		err = lease_wait(c->config->lease);
+	begun_ns = clock->mono_ns(clock);
 	if (!err)
 		err = put_slot(c, &head, &o);
 	if (err)
 		return err;
+	if (hooks->sent)
+		hooks->sent(hooks->ctx, clock->mono_ns(clock) - begun_ns);
 	enter_history(c, &head, recs, o.bytes);
 	discard_tables(c, recs, cut);
 	if (c->on_durable)

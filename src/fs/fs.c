@@ -281,6 +281,7 @@ static int open_db(struct fs *fs, bool create)
 		.used_epoch = fs->used_epoch,
 		.hooks = { .before_seal = txn_hook_before_seal,
 			   .after_seal = txn_hook_after_seal,
+			   .sent = txn_hook_sent,
 			   .before_checkpoint = txn_hook_before_checkpoint,
 			   .ctx = fs },
 	};
@@ -301,6 +302,7 @@ static int open_data(struct fs *fs)
 		.read_threads = READ_THREADS,
 		.compress = fs->config.compress,
 		.budget = &fs->budget,
+		.clock = fs->clock,
 		.on_durable = flush_segment_durable,
 		.ctx = fs,
 	};

@@ -402,6 +402,7 @@ int db_value(struct fs *fs, const struct key *k, struct buf *out);
 
 int txn_hook_before_seal(void *ctx, struct db_seal *seal);
 void txn_hook_after_seal(void *ctx);
+void txn_hook_sent(void *ctx, uint64_t ns);
 int txn_hook_before_checkpoint(void *ctx);
 
 /* ---- namespace (make.c) ---- */

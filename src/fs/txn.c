@@ -499,6 +499,14 @@ void txn_hook_after_seal(void *ctx)
 	pthread_rwlock_unlock(&fs->seal);
 }
 
+void txn_hook_sent(void *ctx, uint64_t ns)
+{
+	struct fs *fs = ctx;
+
+	if (fs->data)
+		data_commit_took(fs->data, ns);
+}
+
 int txn_hook_before_checkpoint(void *ctx)
 {
 	struct fs *fs = ctx;

@@ -3,6 +3,7 @@
 #include "daemon.h"
 #include "ops.h"
 #include "session.h"
+#include "supervisor.h"
 #include "virtual.h"
 
 #include <errno.h>
@@ -84,6 +85,7 @@ static int on_lease_wait(void *ctx, const struct lease_holder *holder, uint64_t 
 	if (waited_ms / 1000 % 5 != 0)
 		return 0;
 	lease_describe(holder, &who);
+	supervisor_wait_more("Waiting for the lease, held by ", buf_cstr(&who));
 	log_line(LOG_L_INFO, "waiting for the lease, held by %s (%llu s of %llu s)", buf_cstr(&who),
 		 (unsigned long long)(waited_ms / 1000), (unsigned long long)all_s);
 	return 0;
@@ -128,6 +130,7 @@ static void on_ready(void *ctx)
 		let_go_of_terminal(d);
 	log_line(d->request->foreground ? LOG_L_INFO : LOG_L_DEBUG, "%s is mounted on %s",
 		 d->request->url, d->request->dir);
+	supervisor_say("READY=1");
 	tell_parent(d, 0);
 }
 
@@ -207,6 +210,23 @@ void daemon_leave(struct daemon *d)
 	d->visitors--;
 	pthread_cond_signal(&d->stopped);
 	pthread_mutex_unlock(&d->lock);
+}
+
+/* The session stays as long as somebody is in the filesystem. */
+bool daemon_probe(struct daemon *d)
+{
+	bool asked;
+
+	if (!daemon_enter(d))
+		return false;
+	asked = session_probe(d->session) >= 0;
+	daemon_leave(d);
+	return asked;
+}
+
+bool daemon_probe_answered(struct daemon *d)
+{
+	return __atomic_load_n(&d->ops.probe_answered, __ATOMIC_RELAXED);
 }
 
 /* While closing, the filesystem is fs_close's, which asks (on_progress). */
@@ -322,6 +342,7 @@ static void complain(struct daemon *d, const char *what, int err)
 	struct buf why CLEANUP(buf_release) = BUF_INIT;
 
 	fs_explain(err, &why);
+	supervisor_say("STATUS=%s: %s", what, buf_cstr(&why));
 	log_line(LOG_L_ERROR, "%s %s on %s: %s", what, d->request->url, d->request->dir,
 		 buf_cstr(&why));
 }
@@ -467,6 +488,7 @@ static enum daemon_state begin_closing(struct daemon *d)
 	d->state = DAEMON_CLOSING;
 	pthread_mutex_unlock(&d->lock);
 	control_say(d->control, "closing");
+	supervisor_say("STOPPING=1");
 	pthread_mutex_lock(&d->lock);
 	while (d->stopping || d->visitors > 0)
 		pthread_cond_wait(&d->stopped, &d->lock);
@@ -542,7 +564,8 @@ noreturn void daemon_run(const struct daemon_request *r)
 	raise_file_limit();
 	if (store_take_keys() < 0)
 		log_line(LOG_L_DEBUG, "the keys stay in the environment: %s", err_last_note());
-	if (take_signals(&d) < 0 || wait_start() < 0)
+	if (take_signals(&d) < 0 || wait_start() < 0 ||
+	    (r->foreground && supervisor_start(&d) < 0))
 		log_line(LOG_L_ERROR, "%s", err_last_note());
 	else
 		code = run(&d);

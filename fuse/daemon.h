@@ -65,6 +65,10 @@ void daemon_abort(struct daemon *d);
 struct fs *daemon_enter(struct daemon *d);
 void daemon_leave(struct daemon *d);
 
+/* supervisor.c: has the kernel send a request to us, and says whether it was answered. False if that cannot be done. */
+bool daemon_probe(struct daemon *d);
+bool daemon_probe_answered(struct daemon *d);
+
 /* inspect.c: true if that is one of its questions; then, whether it keeps fd, and closes it. */
 bool inspect_start(struct daemon *d, int fd, const char *line, bool *ret_kept);
 

@@ -211,6 +211,8 @@ static void add_store(struct buf *out, const struct store_counts *c)
 		   "Requests to the object store, retries included.", c->requests);
 	add_counts(out, PREFIX "store_request_failures_total",
 		   "Those of them that failed, answers such as \"not found\" included.", c->failed);
+	integer(out, PREFIX "store_requests_in_flight", "gauge", "Requests not answered yet.",
+		c->in_flight);
 	integer(out, PREFIX "store_received_bytes_total", "counter",
 		"Bytes of objects received from the store.", c->bytes_in);
 	integer(out, PREFIX "store_sent_bytes_total", "counter",

@@ -35,6 +35,7 @@ struct ops_ctx { /* the session's userdata */
 	bool strictatime;	   /* every read counts: the kernel must not answer for us */
 	bool never_opens_folders;  /* the kernel offers that, and access times do not ask for it */
 	struct fuse_session *fuse; /* once mounted */
+	bool probe_answered;	   /* atomic: session_probe */
 };
 
 /*
@@ -146,6 +147,9 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse
 void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg,
 	      struct fuse_file_info *fi, unsigned flags, const void *in_buf, size_t in_size,
 	      size_t out_size);
+
+void op_retrieve_reply(fuse_req_t req, void *cookie, fuse_ino_t ino, off_t offset,
+		       struct fuse_bufvec *bufv);
 
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse_log.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,12 @@ struct session {
 	void (*on_ready)(void *ctx);
 	void *ready_ctx;
 	int ready_result;
+
+	/* The supervisor's thread: */
+	int cannot_probe; /* the kernel does not know how, or does not want to */
+	bool introducing; /* atomic */
+	bool has_introducer;
+	pthread_t introducer;
 };
 
 /* ---- libfuse's messages ---- */
@@ -201,6 +208,49 @@ int session_loop(struct session *s, void (*on_ready)(void *ctx), void *ctx)
 	return err;
 }
 
+/* ---- probing ---- */
+
+/* So that the kernel knows the file of which session_probe asks. On a thread of its own: it waits for a worker. */
+static void *introduce(void *arg)
+{
+	struct session *s = arg;
+	char path[PATH_MAX + sizeof(VIRTUAL_NAME) + 16];
+	struct stat unused;
+
+	(void)snprintf(path, sizeof(path), "%s/" VIRTUAL_NAME "/status", s->request->dir);
+	if (stat(path, &unused) < 0)
+		log_debug("%s: %s", path, err_text(-errno));
+	__atomic_store_n(&s->introducing, false, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void start_introducing(struct session *s)
+{
+	if (__atomic_exchange_n(&s->introducing, true, __ATOMIC_ACQUIRE))
+		return;
+	if (s->has_introducer)
+		pthread_join(s->introducer, NULL);
+	s->has_introducer = pthread_create(&s->introducer, NULL, introduce, s) == 0;
+	if (!s->has_introducer)
+		__atomic_store_n(&s->introducing, false, __ATOMIC_RELEASE);
+}
+
+/* It shall send back what it has cached of a file, in no bytes. */
+int session_probe(struct session *s)
+{
+	int err = s->cannot_probe;
+
+	if (err < 0)
+		return err;
+	__atomic_store_n(&s->ops->probe_answered, false, __ATOMIC_RELAXED);
+	err = fuse_lowlevel_notify_retrieve(s->fuse, VIRTUAL_PROBED_INO, 0, 0, s->ops);
+	if (err == -ENOENT)
+		start_introducing(s);
+	else if (err < 0)
+		s->cannot_probe = err;
+	return err;
+}
+
 /* ---- the end ---- */
 
 /* libfuse's loop waits on a semaphore, and looks whether it shall end when a signal interrupts
@@ -259,6 +309,8 @@ void session_free(struct session *s)
 		return;
 	if (s->mounted && is_on_top(s))
 		fuse_session_unmount(s->fuse);
-	fuse_session_destroy(s->fuse);
+	fuse_session_destroy(s->fuse); /* it may wait for that */
+	if (s->has_introducer)
+		pthread_join(s->introducer, NULL);
 	free(s);
 }

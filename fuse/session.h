@@ -16,6 +16,9 @@ int session_loop(struct session *s, void (*on_ready)(void *ctx), void *ctx);
 /* Any thread: unmounts. If it is in use, detaches it after flushing, and ends the session all the
  * same. */
 void session_stop(struct session *s);
+/* Has the kernel send us a request, which op_retrieve_reply answers: false in ops_ctx.probe_answered until then. No
+ * file is opened for that: nobody is kept from unmounting. One thread, one at a time. -ENOENT: later perhaps. */
+int session_probe(struct session *s);
 /* Unmounts if that has not been done. NULL is fine. */
 void session_free(struct session *s);
 

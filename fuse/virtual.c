@@ -27,6 +27,8 @@ static const char *const names[NODE_COUNT] = {
 	[NODE_STATS] = "stats", [NODE_METRICS] = "metrics", [NODE_TRACE] = "trace",
 };
 
+_Static_assert(VIRTUAL_FIRST_INO + NODE_STATUS == VIRTUAL_PROBED_INO, "virtual.h");
+
 struct opened { /* an open file: fi->fh */
 	struct opened *next, **at;
 	struct buf text;
@@ -559,6 +561,7 @@ const struct fuse_lowlevel_ops virtual_table = {
 	.getxattr = v_getxattr,
 	.listxattr = v_listxattr,
 	.removexattr = v_removexattr,
+	.retrieve_reply = op_retrieve_reply,
 };
 
 /* ---- life ---- */

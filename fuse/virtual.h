@@ -25,6 +25,7 @@
 
 #define VIRTUAL_NAME ".levels3fs"
 #define VIRTUAL_FIRST_INO ((uint64_t)1 << 62)
+#define VIRTUAL_PROBED_INO (VIRTUAL_FIRST_INO + 1) /* "status", of which session_probe asks */
 
 struct virtual;
 

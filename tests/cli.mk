@@ -18,3 +18,7 @@ nodist_EXTRA_tests_cli_trace_SOURCES = dummy.cc
 tests_cli_words_SOURCES = tests/cli_words.c
 tests_cli_words_LDADD = $(CLI_LIBS) $(CHECK_LIBS)
 nodist_EXTRA_tests_cli_words_SOURCES = dummy.cc
+# The watchdog of systemd.
+check_PROGRAMS += tests/fuse_pulse
+tests_fuse_pulse_SOURCES = tests/fuse_pulse.c fuse/supervisor.h fuse/pulse.c
+tests_fuse_pulse_LDADD = $(UTIL_LIBS) $(CHECK_LIBS)

@@ -93,6 +93,7 @@ struct store_counts { /* of requests that reached the store's own code, retries 
 	uint64_t failed[STORE_OP_COUNT];
 	uint64_t bytes_out; /* object bytes sent */
 	uint64_t bytes_in;  /* object bytes received */
+	uint64_t in_flight; /* requests that are not answered yet */
 };
 
 /*

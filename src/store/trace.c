@@ -34,23 +34,25 @@ struct timer {
 	struct store_request r;
 };
 
+static void add(uint64_t *counter, uint64_t n)
+{
+	__atomic_add_fetch(counter, n, __ATOMIC_RELAXED);
+}
+
 static struct timer begin(struct store *s, enum store_op op, const char *key)
 {
+	add(&((struct trace *)s)->counts.in_flight, 1);
 	return (struct timer){ .t = (struct trace *)s,
 			       .r = { .op = op,
 				      .key = key,
 				      .took_ns = clock_system.mono_ns(&clock_system) } };
 }
 
-static void add(uint64_t *counter, uint64_t n)
-{
-	__atomic_add_fetch(counter, n, __ATOMIC_RELAXED);
-}
-
 static int finish(struct timer *timer, int result, uint64_t out, uint64_t in)
 {
 	struct trace *t = timer->t;
 
+	add(&t->counts.in_flight, UINT64_MAX); /* one fewer */
 	add(&t->counts.requests[timer->r.op], 1);
 	if (result < 0)
 		add(&t->counts.failed[timer->r.op], 1);
@@ -168,5 +170,6 @@ void store_trace_counts(struct store *trace, struct store_counts *ret)
 		ret->failed[i] = __atomic_load_n(&t->counts.failed[i], __ATOMIC_RELAXED);
 	}
 	ret->bytes_out = __atomic_load_n(&t->counts.bytes_out, __ATOMIC_RELAXED);
+	ret->in_flight = __atomic_load_n(&t->counts.in_flight, __ATOMIC_RELAXED);
 	ret->bytes_in = __atomic_load_n(&t->counts.bytes_in, __ATOMIC_RELAXED);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The daemon's side of the control socket (util/ctl.h has the protocol). */
+#include "logger.h"
 #include "report.h"
 
 #include <errno.h>
@@ -57,6 +58,20 @@ static bool serve_trace(struct control *c, int fd, bool with_ops)
 	return err >= 0;
 }
 
+static void serve_log(int fd, const char *name)
+{
+	enum log_level level;
+
+	if (*name && log_level_parse(name, &level) < 0) {
+		(void)ctl_write(fd, "s error unknown level");
+		return;
+	}
+	if (*name)
+		log_set_level(level);
+	(void)ctl_write(fd, "s level %s", log_level_name(log_level()));
+	(void)ctl_write(fd, "s where %s", logger_where());
+}
+
 /* True if fd is kept. */
 static bool serve(struct control *c, int fd)
 {
@@ -81,6 +96,8 @@ static bool serve(struct control *c, int fd)
 		(void)ctl_write(fd, "%s", daemon_request(c->daemon)->dir);
 	else if (strcmp(line, "status") == 0)
 		say_status(c->daemon, fd);
+	else if (strcmp(line, "log") == 0 || strncmp(line, "log ", 4) == 0)
+		serve_log(fd, line[3] ? line + 4 : "");
 	else if (strcmp(line, "serving") != 0)
 		(void)ctl_write(fd, "s error unknown request");
 	return false;

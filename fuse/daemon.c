@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The process that serves a mount, from opening the filesystem to storing the last byte. */
 #include "daemon.h"
+#include "logger.h"
 #include "ops.h"
 #include "session.h"
 #include "supervisor.h"
@@ -16,7 +17,6 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
-#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,25 +43,10 @@ struct daemon {
 	uint64_t bytes_given_up;
 	bool aborted;
 	int64_t since_s;
-	bool detached; /* no terminal any more: syslog */
 	int ready_fd;
 };
 
 /* ---- log ---- */
-
-static void sink(void *ctx, enum log_level level, const char *line)
-{
-	static const int priorities[] = { [LOG_L_ERROR] = LOG_ERR,
-					  [LOG_L_WARN] = LOG_WARNING,
-					  [LOG_L_INFO] = LOG_INFO,
-					  [LOG_L_DEBUG] = LOG_DEBUG };
-	struct daemon *d = ctx;
-
-	if (__atomic_load_n(&d->detached, __ATOMIC_ACQUIRE))
-		syslog(priorities[level], "%s", line);
-	else
-		(void)fprintf(stderr, "levels3fs: %s\n", line);
-}
 
 static void on_notice(void *ctx, enum log_level level, const char *text)
 {
@@ -73,6 +58,7 @@ static void on_request(void *ctx, const struct store_request *r)
 	struct daemon *d = ctx;
 
 	meter_request(&d->meter, r);
+	logger_request(r);
 	trace_request(d->trace, r);
 }
 
@@ -106,15 +92,14 @@ static void tell_parent(struct daemon *d, int code)
 	d->ready_fd = -1;
 }
 
-static void let_go_of_terminal(struct daemon *d)
+static void let_go_of_terminal(void)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	(void)setsid();
 	if (chdir("/") < 0)
 		log_line(LOG_L_WARN, "cannot change to /: %s", err_text(-errno));
-	openlog("levels3fs", LOG_PID, LOG_DAEMON);
-	__atomic_store_n(&d->detached, true, __ATOMIC_RELEASE);
+	logger_detach();
 	for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
 		(void)dup2(null, fd);
 	if (null > STDERR_FILENO)
@@ -127,10 +112,10 @@ static void on_ready(void *ctx)
 	struct daemon *d = ctx;
 
 	if (!d->request->foreground)
-		let_go_of_terminal(d);
+		let_go_of_terminal();
 	log_line(d->request->foreground ? LOG_L_INFO : LOG_L_DEBUG, "%s is mounted on %s",
 		 d->request->url, d->request->dir);
-	supervisor_say("READY=1");
+	supervisor_ready();
 	tell_parent(d, 0);
 }
 
@@ -560,7 +545,11 @@ noreturn void daemon_run(const struct daemon_request *r)
 			    .ready_fd = r->ready_fd };
 	int code = EXIT_SYSTEM;
 
-	log_setup(r->debug ? LOG_L_DEBUG : LOG_L_INFO, sink, &d);
+	if (logger_start(r) < 0) {
+		log_line(LOG_L_ERROR, "%s", err_last_note());
+		tell_parent(&d, EXIT_USAGE);
+		_exit(EXIT_USAGE);
+	}
 	raise_file_limit();
 	if (store_take_keys() < 0)
 		log_line(LOG_L_DEBUG, "the keys stay in the environment: %s", err_last_note());

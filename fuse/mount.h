@@ -11,6 +11,7 @@
  *	control.c     the control socket
  *	report.c      the status that it tells
  *	metrics.c     the same for Prometheus; meter.c: how long requests take
+ *	logger.c      the log
  *	supervisor.c  what systemd is told; pulse.c: whether the daemon is alive
  *	virtual.c     the folder .levels3fs; stream.c: its trace
  *

@@ -46,7 +46,9 @@ enum own {
 	OWN_ALLOW_OTHER,
 	OWN_NO_ALLOW_OTHER,
 	OWN_ALLOW_ROOT,
-	OWN_FSNAME
+	OWN_FSNAME,
+	OWN_LOG,
+	OWN_LOG_LEVEL
 };
 
 /* clang-format off: a table is read by its lines. As in src/fs/option_table.c; after a change `make update-docs` */
@@ -71,6 +73,13 @@ static const struct fs_option_info own_infos[] = {
     "Not even root may."),
 [OWN_ALLOW_ROOT] = INFO("allow_root", NULL, "off", "who mounted it and root may use it", NULL),
 [OWN_FSNAME] = INFO("fsname", "NAME", "the URL", "what df and mount show as the source", NULL),
+[OWN_LOG] = INFO("log", "WHERE", "by itself", "where the log goes once it is mounted: stderr, syslog, journald",
+    "By itself it goes to standard error in the foreground (`-f`), or to journald if that is where standard error goes; "
+    "else to syslog. "
+    "journald gets URL and mountpoint, and of requests object, time and request id, as fields of their own "
+    "(`LEVELS3FS_URL` and others)."),
+[OWN_LOG_LEVEL] = INFO("log_level", "LEVEL", "info", "how much: error, warn, info, debug",
+    "`levels3fs log` changes it while it is mounted."),
 INFO(NULL, NULL, NULL, NULL, NULL),
 };
 /* clang-format on */
@@ -87,7 +96,7 @@ const struct fs_option_info *mount_options_list(void)
 
 void mount_options_init(struct mount_options *o)
 {
-	*o = (struct mount_options){ 0 };
+	*o = (struct mount_options){ .log_level = LOG_L_INFO };
 	fs_config_init(&o->config);
 }
 
@@ -156,11 +165,28 @@ static int add_security(struct mount_options *o, const char *name, const char *v
 	return keep(&o->security, strdup(buf_cstr(&b)));
 }
 
+static int set_log(struct mount_options *o, const char *value)
+{
+	static const char *const names[] = { [LOG_TO_STDERR] = "stderr",
+					     [LOG_TO_SYSLOG] = "syslog",
+					     [LOG_TO_JOURNALD] = "journald" };
+
+	for (size_t i = LOG_TO_STDERR; i < ARRAY_LEN(names); i++) {
+		if (strcmp(names[i], value) != 0)
+			continue;
+		o->log_where = (enum log_where)i;
+		return 0;
+	}
+	return err_note(-L3_BAD_OPTION, "log=%s: it is stderr, syslog or journald", value);
+}
+
 static int set_own(struct mount_options *o, enum own which, const char *value)
 {
-	if (which == OWN_FSNAME ? !value || !*value : value != NULL)
+	bool wants_value = own_infos[which].argument;
+
+	if (wants_value ? !value || !*value : value != NULL)
 		return err_note(-L3_BAD_OPTION, "option %s %s", own_infos[which].name,
-				which == OWN_FSNAME ? "needs a value" : "takes no value");
+				wants_value ? "needs a value" : "takes no value");
 	switch (which) {
 	case OWN_WRITEBACK:
 		o->writeback = true;
@@ -182,6 +208,13 @@ static int set_own(struct mount_options *o, enum own which, const char *value)
 		return 0;
 	case OWN_FSNAME:
 		return keep(&o->fsname, strdup(value));
+	case OWN_LOG:
+		return set_log(o, value);
+	case OWN_LOG_LEVEL:
+		if (log_level_parse(value, &o->log_level) < 0)
+			return err_note(-L3_BAD_OPTION,
+					"log_level=%s: it is error, warn, info or debug", value);
+		return 0;
 	}
 	return -ENOTSUP;
 }

@@ -7,6 +7,8 @@
 
 #include <stdio.h>
 
+enum log_where { LOG_BY_ITSELF, LOG_TO_STDERR, LOG_TO_SYSLOG, LOG_TO_JOURNALD };
+
 enum who_may { OTHERS_DEFAULT, OTHERS_ALLOWED, OTHERS_DENIED, OTHERS_ROOT };
 
 struct mount_options {
@@ -15,6 +17,8 @@ struct mount_options {
 	enum who_may others;
 	bool writeback, nonempty, remount;
 	bool sloppy;	/* mount -s: what is unknown is ignored */
+	enum log_level log_level;
+	enum log_where log_where;
 	char *fsname;	/* what df shows; NULL: the URL */
 	char *security; /* context= and its kin, for the kernel; NULL */
 };

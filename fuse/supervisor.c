@@ -21,6 +21,7 @@ static struct {
 	struct sockaddr_un to;
 	socklen_t to_len;
 	uint64_t watchdog_ms; /* 0: none */
+	bool ready;	      /* atomic */
 } manager = { .fd = -1 };
 
 struct watch { /* the thread's */
@@ -45,6 +46,12 @@ void supervisor_say(const char *fmt, ...)
 	if (sendto(manager.fd, lines, strlen(lines), MSG_NOSIGNAL | MSG_DONTWAIT,
 		   (struct sockaddr *)&manager.to, manager.to_len) < 0)
 		log_debug("the service manager is not told: %s", err_text(-errno));
+}
+
+void supervisor_ready(void)
+{
+	supervisor_say("READY=1");
+	__atomic_store_n(&manager.ready, true, __ATOMIC_RELEASE);
 }
 
 void supervisor_wait_more(const char *why, const char *more)
@@ -120,7 +127,7 @@ static void look(struct watch *w)
 	struct daemon_view v;
 	bool open;
 
-	if (daemon_state(w->daemon) == DAEMON_OPENING)
+	if (!__atomic_load_n(&manager.ready, __ATOMIC_ACQUIRE))
 		return;
 	open = daemon_look(w->daemon, &v);
 	if (manager.watchdog_ms && is_alive(w, &v, open))

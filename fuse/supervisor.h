@@ -24,6 +24,8 @@ struct daemon;
 int supervisor_start(struct daemon *d);
 /* Lines "VARIABLE=VALUE". Any thread; never waits. */
 void supervisor_say(const char *fmt, ...) PRINTF_LIKE(1, 2);
+/* Programs can use the mount. */
+void supervisor_ready(void);
 /* It may take so long to open. */
 void supervisor_wait_more(const char *why, const char *more);
 

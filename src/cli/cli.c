@@ -19,6 +19,8 @@ static const struct cli_verb verbs[] = {
 	  cli_stats_help, &cli_stats_options, NULL },
 	{ "trace", "DIR [--ops]", "each request that a mount sends, as it happens", cli_trace,
 	  cli_trace_help, &cli_trace_options, NULL },
+	{ "log", "DIR [LEVEL]", "how much a mount writes to its log", cli_log, cli_log_help,
+	  &cli_log_options, NULL },
 	{ "info", "PATH [--json]", "what a file is made of", cli_info, cli_info_help,
 	  &cli_info_options, NULL },
 	{ "summary", "PATH [--json]", "count what lies below a folder, quickly", cli_summary,

@@ -23,6 +23,7 @@
  *	price.c     what requests cost
  *	stats.c     stats
  *	trace.c     trace
+ *	log.c       log
  *	inspect.c   info, summary, warmup
  *	bench.c     bench, of a store
  *	bench_mount.c	and of a mount
@@ -68,6 +69,9 @@ extern const struct cli_options cli_warmup_options;
 int cli_trace(int argc, char **argv);
 void cli_trace_help(FILE *out);
 extern const struct cli_options cli_trace_options;
+int cli_log(int argc, char **argv);
+void cli_log_help(FILE *out);
+extern const struct cli_options cli_log_options;
 int cli_bench(int argc, char **argv);
 void cli_bench_help(FILE *out);
 extern const struct cli_options cli_bench_options;

@@ -17,6 +17,9 @@ void store_fini(struct store *s);
 /* The try of the call that this thread is making, from 1 on: set by retry, told by trace. */
 extern _Thread_local unsigned store_attempt;
 
+/* By what the server knows the request that this thread has sent last; "": set by s3, told by trace. */
+extern _Thread_local char store_request_id[96];
+
 size_t store_put_size(const struct store_put *put);
 
 #endif

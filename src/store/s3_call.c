@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(sizeof(store_request_id) == sizeof(((struct s3_answer *)0)->request_id), "one size");
+
 #define HEADERS_MAX (S3_CALL_HEADERS + S3_EXTRA_HEADERS + 5)
 
 /* ---- setting up ---- */
@@ -151,6 +153,7 @@ static int attempt(struct s3_call *c, const struct s3_cred *cred, const char *pa
 	c->error = (struct s3_error){ 0 };
 	c->place = s3_place_of(c->s3);
 	err = send(c, cred, payload_sha256);
+	memcpy(store_request_id, c->answer.request_id, sizeof(store_request_id));
 	if (err >= 0 && !succeeded(c) && c->answer.body.len)
 		(void)s3_xml_error(c->answer.body.data, c->answer.body.len, &c->error);
 	return err;

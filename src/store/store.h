@@ -212,6 +212,7 @@ struct store_request {
 	uint64_t took_ns;
 	int result;
 	unsigned attempt; /* 1, more when a retry wrapper above tries again */
+	const char *request_id; /* the server's, for its operators; "" */
 };
 typedef void (*store_request_fn)(void *ctx, const struct store_request *r);
 int store_wrap_trace(struct store *next, store_request_fn each, void *ctx, struct store **ret);

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+_Thread_local char store_request_id[96];
+
 struct trace {
 	struct store store;
 	struct store *next;
@@ -42,6 +44,7 @@ static void add(uint64_t *counter, uint64_t n)
 static struct timer begin(struct store *s, enum store_op op, const char *key)
 {
 	add(&((struct trace *)s)->counts.in_flight, 1);
+	store_request_id[0] = '\0';
 	return (struct timer){ .t = (struct trace *)s,
 			       .r = { .op = op,
 				      .key = key,
@@ -64,6 +67,7 @@ static int finish(struct timer *timer, int result, uint64_t out, uint64_t in)
 	timer->r.bytes = out + in;
 	timer->r.result = result;
 	timer->r.attempt = store_attempt;
+	timer->r.request_id = store_request_id;
 	t->each(t->ctx, &timer->r);
 	return result;
 }

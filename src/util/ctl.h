@@ -17,6 +17,7 @@
  *	info, summary, warmup INODE	lines "p BYTES FILES" while it takes long, lines "o …" of objects, then as
  *			status with "done" or "error" (fuse/inspect.c)
  *	gc FLAGS	likewise, but with lines "w FOUND WAITING DUE_MS PHASE" while it takes long
+ *	log [LEVEL]	"s level LEVEL", "s where stderr|syslog|journald", or "s error TEXT"; LEVEL is taken over
  *	trace [ops]	"tracing", then lines as they happen: fuse/trace.h
  *	abort		like watch, but what is not stored is given up
  */

@@ -2,7 +2,9 @@
 /* The log, and the notifier by which lower rooms reach a person. */
 #include "util/util.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #define LINE_BYTES 2048
 
@@ -23,6 +25,37 @@ void log_setup(enum log_level level, log_sink_fn fn, void *ctx)
 bool log_wants(enum log_level level)
 {
 	return level <= __atomic_load_n(&max_level, __ATOMIC_RELAXED);
+}
+
+void log_set_level(enum log_level level)
+{
+	__atomic_store_n(&max_level, level, __ATOMIC_RELAXED);
+}
+
+enum log_level log_level(void)
+{
+	return __atomic_load_n(&max_level, __ATOMIC_RELAXED);
+}
+
+static const char *const names[] = { [LOG_L_ERROR] = "error",
+				     [LOG_L_WARN] = "warn",
+				     [LOG_L_INFO] = "info",
+				     [LOG_L_DEBUG] = "debug" };
+
+const char *log_level_name(enum log_level level)
+{
+	return names[level];
+}
+
+int log_level_parse(const char *name, enum log_level *ret)
+{
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (strcmp(names[i], name) != 0)
+			continue;
+		*ret = (enum log_level)i;
+		return 0;
+	}
+	return -EINVAL;
 }
 
 void log_line(enum log_level level, const char *fmt, ...)

@@ -225,6 +225,12 @@ typedef void (*log_sink_fn)(void *ctx, enum log_level level, const char *line);
 /* Default: warnings and errors to stderr. The sink is called from any thread, one line at a time. */
 void log_setup(enum log_level max_level, log_sink_fn sink, void *ctx);
 bool log_wants(enum log_level level);
+/* Any thread, any time. */
+void log_set_level(enum log_level max_level);
+enum log_level log_level(void);
+/* "error", "warn", "info", "debug" */
+const char *log_level_name(enum log_level level);
+int log_level_parse(const char *name, enum log_level *ret); /* -EINVAL */
 void log_line(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 #define log_debug(...)                                        \
 	do {                                                  \

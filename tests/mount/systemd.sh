@@ -101,7 +101,8 @@ inside sh -c 'echo three >/srv/photos/file'
 check "stop the mount unit" inside timeout 60 systemctl stop srv-photos.mount
 [ "$(stored /file)" = three ] || fail "not stored when the mount unit was stopped"
 
-# shutting down: first this, then the network
+# shutting down: first this, then the network. (Two units for one mountpoint contradict each other.)
+inside sh -c 'rm /etc/systemd/system/srv-photos.* && systemctl daemon-reload'
 check "start again" inside timeout 60 systemctl start levels3fs@photos
 inside sh -c 'echo four >/srv/photos/file'
 inside systemctl --no-block poweroff

@@ -48,7 +48,7 @@ become_systemd() {
 	mkdir -p "$ROOT/etc/systemd/system"
 	: >"$ROOT/etc/fstab"
 	cp -a "$SHARED/install/." "$ROOT/"
-	exec chroot "$ROOT" env -i container=other PATH="$PATH" /lib/systemd/systemd --unit=basic.target --log-target=kmsg --log-level=info
+	exec chroot "$ROOT" env -i container=other PATH="$PATH" /lib/systemd/systemd --unit=basic.target
 }
 
 end_systemd() {

@@ -141,4 +141,57 @@ grep -q 'lines are missing here' "$WORK/slow" || fail "nothing was lost, or it w
 kill -INT $pid
 wait $pid || fail "exit status $? of interrupted trace"
 umount_fs
+
+# ---- the log: how much, changed while it is mounted; where; and what it says of requests
+"$PROGRAM" mount -f "$URL" "$MNT" -o "$(store_opts),log_level=warn" 2>"$WORK/log" &
+pid=$!
+until mountpoint -q "$MNT"; do kill -0 $pid || fail "mount -f: $(cat "$WORK/log")"; sleep 0.05; done
+[ "$(timeout 60 "$PROGRAM" log "$MNT")" = "warn, to stderr" ] || fail "log says $("$PROGRAM" log "$MNT")"
+[ ! -s "$WORK/log" ] || fail "it says more than warnings: $(cat "$WORK/log")"
+[ "$(timeout 60 "$PROGRAM" log "$MNT" debug)" = "debug, to stderr" ] || fail "the level did not change"
+[ "$(timeout 60 "$PROGRAM" log "$MNT")" = "debug, to stderr" ] || fail "the level did not stay"
+refused 'loud is no level' "$PROGRAM" log "$MNT" loud
+umount_fs
+wait $pid || fail "exit status $? of mount -f"
+grep -q "everything stored" "$WORK/log" || fail "nothing of level info was logged: $(cat "$WORK/log")"
+refused 'it is error, warn, info or debug' "$PROGRAM" mount "$URL" "$MNT" -o "$(store_opts),log_level=loud"
+refused 'it is stderr, syslog or journald' "$PROGRAM" mount "$URL" "$MNT" -o "$(store_opts),log=paper"
+refused 'for the foreground' "$PROGRAM" mount "$URL" "$MNT" -o "$(store_opts),log=stderr"
+
+# as journald gets it: fields, in a mount namespace with a journald of our own
+cat >"$WORK/journal.sh" <<'SH'
+. "$HERE/lib.sh"
+forget_other_mounts
+mkdir -p /run/systemd && mount -t tmpfs tmpfs /run/systemd && mkdir /run/systemd/journal || fail "no /run/systemd of its own"
+python3 - >"$WORK/journal" <<'PY' &
+import socket, struct
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind("/run/systemd/journal/socket")
+while True:
+    data, entry = s.recv(65536), {}
+    while data:
+        name, data = data.split(b"\n", 1)
+        size, = struct.unpack("<Q", data[:8])
+        entry[name.decode()] = data[8:8 + size].decode()
+        assert data[8 + size:9 + size] == b"\n"
+        data = data[9 + size:]
+    print(entry, flush=True)
+PY
+listener=$!
+at_exit "kill $listener"
+until [ -S /run/systemd/journal/socket ]; do kill -0 $listener || exit 1; sleep 0.05; done
+mount_fs log=journald,log_level=debug
+[ "$("$PROGRAM" log "$MNT")" = "debug, to journald" ] || fail "it logs $("$PROGRAM" log "$MNT")"
+umount_fs
+until grep -q "everything stored" "$WORK/journal"; do kill -0 $listener || fail "journal: $(cat "$WORK/journal")"; sleep 0.05; done
+python3 - "$WORK/journal" "$URL" "$MNT" <<'PY' || fail "fields: $(cat "$WORK/journal")"
+import ast, sys
+entries = [ast.literal_eval(line) for line in open(sys.argv[1])]
+ok = all(e["SYSLOG_IDENTIFIER"] == "levels3fs" and e["PRIORITY"] in "34567" and e["LEVELS3FS_URL"] == sys.argv[2] and
+         e["LEVELS3FS_MOUNTPOINT"] == sys.argv[3] for e in entries)
+sys.exit(not (entries and ok))
+PY
+SH
+unshare -m bash "$WORK/journal.sh" || fail "journald"
+[ -S /run/systemd/journal/socket ] || refused 'there is no journald' "$PROGRAM" mount "$URL" "$MNT" -o "$(store_opts),log=journald"
 fsck_fs

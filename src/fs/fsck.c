@@ -350,9 +350,12 @@ static int keep_objects(struct fsck *f, struct fs *fs)
 		err = keep_object(fs, key);
 		at += strlen(key) + 1;
 	}
-	for (size_t n = 0; n < f->objects.count && err >= 0 && f->db.chain_broken; n++)
-		if (starts_with(f->objects.entries[n].key, "chain/"))
-			err = keep_object(fs, f->objects.entries[n].key);
+	for (size_t n = 0; n < f->objects.count && err >= 0 && f->db.chain_broken; n++) {
+		const char *key = f->objects.entries[n].key;
+
+		if (starts_with(key, "chain/") && db_owns_key(key))
+			err = keep_object(fs, key);
+	}
 	f->kept_chain |= err >= 0 && f->db.chain_broken;
 	return err;
 }

@@ -10,7 +10,7 @@ static void as_list(const uint8_t *xml, size_t len)
 
 	if (s3_xml_list(xml, len, "pre/", &list, &last) == 0) {
 		for (size_t n = 0; n < list.count; n++)
-			MUST(strlen(list.entries[n].key) < STORE_KEY_MAX);
+			MUST(strlen(list.entries[n].key) <= STORE_KEY_MAX);
 	}
 	store_list_release(&list);
 	free(last);

@@ -3,6 +3,7 @@
 #include "daemon.h"
 #include "logger.h"
 #include "ops.h"
+#include "scrape.h"
 #include "session.h"
 #include "supervisor.h"
 #include "virtual.h"
@@ -29,6 +30,8 @@ struct daemon {
 	struct ops_ctx ops;
 	struct trace *trace;
 	struct meter meter;
+	int metrics_fd; /* -1: none */
+	char metrics_address[SCRAPE_ADDRESS_LEN];
 	struct virtual *virtual;
 	struct session *session;
 	struct control *control;
@@ -144,6 +147,11 @@ struct trace *daemon_trace(const struct daemon *d)
 const struct meter *daemon_meter(const struct daemon *d)
 {
 	return &d->meter;
+}
+
+const char *daemon_metrics_address(const struct daemon *d)
+{
+	return d->metrics_address;
 }
 
 int64_t daemon_since_s(const struct daemon *d)
@@ -432,6 +440,20 @@ static void announce(struct daemon *d)
 			 err_text(err));
 }
 
+/* Before anything else, as the port may be taken. */
+static int listen_for_metrics(struct daemon *d)
+{
+	const char *where = d->request->options->metrics;
+
+	d->metrics_fd = -1;
+	return where ? scrape_listen(where, &d->metrics_fd, d->metrics_address) : 0;
+}
+
+static int start_metrics(struct daemon *d)
+{
+	return d->metrics_fd < 0 ? 0 : scrape_start(d, d->metrics_fd);
+}
+
 /* From mounting to the kernel's last word. */
 static int serve(struct daemon *d)
 {
@@ -445,6 +467,9 @@ static int serve(struct daemon *d)
 	pthread_mutex_unlock(&d->lock);
 	start_control(d);
 	announce(d);
+	err = start_metrics(d);
+	if (err < 0)
+		return err;
 	return session_loop(d->session, on_ready, d);
 }
 
@@ -511,8 +536,10 @@ static int close_filesystem(struct daemon *d, bool was_mounted)
 
 static int open_and_serve(struct daemon *d)
 {
-	int err = open_filesystem(d);
+	int err = listen_for_metrics(d);
 
+	if (err >= 0)
+		err = open_filesystem(d);
 	if (err >= 0)
 		err = session_new(d->request, &d->ops, &d->session);
 	if (err >= 0)

@@ -49,6 +49,8 @@ enum daemon_state daemon_state(struct daemon *d);
 const struct daemon_request *daemon_request(const struct daemon *d);
 struct trace *daemon_trace(const struct daemon *d);
 const struct meter *daemon_meter(const struct daemon *d);
+/* Where Prometheus finds the metrics; "": nowhere. */
+const char *daemon_metrics_address(const struct daemon *d);
 int64_t daemon_since_s(const struct daemon *d);
 struct daemon_view {
 	struct fs_status fs;

@@ -10,6 +10,7 @@
  *	ops*.c        the operations
  *	control.c     the control socket
  *	report.c      the status that it tells
+ *	scrape.c      metrics over HTTP; scrape_address.c: on which port
  *	metrics.c     the same for Prometheus; meter.c: how long requests take
  *	logger.c      the log
  *	supervisor.c  what systemd is told; pulse.c: whether the daemon is alive

@@ -48,7 +48,8 @@ enum own {
 	OWN_ALLOW_ROOT,
 	OWN_FSNAME,
 	OWN_LOG,
-	OWN_LOG_LEVEL
+	OWN_LOG_LEVEL,
+	OWN_METRICS
 };
 
 /* clang-format off: a table is read by its lines. As in src/fs/option_table.c; after a change `make update-docs` */
@@ -80,6 +81,10 @@ static const struct fs_option_info own_infos[] = {
     "(`LEVELS3FS_URL` and others)."),
 [OWN_LOG_LEVEL] = INFO("log_level", "LEVEL", "info", "how much: error, warn, info, debug",
     "`levels3fs log` changes it while it is mounted."),
+[OWN_METRICS] = INFO("metrics", "[ADDRESS:]PORT", "none", "serve metrics for Prometheus there: GET /metrics",
+    "Without an address on 127.0.0.1. "
+    "Port 0 takes a free one; `levels3fs status` shows which. "
+    "Who reaches the port may read: counters, the source, and the mountpoint."),
 INFO(NULL, NULL, NULL, NULL, NULL),
 };
 /* clang-format on */
@@ -104,6 +109,7 @@ void mount_options_release(struct mount_options *o)
 {
 	fs_config_release(&o->config);
 	free(o->fsname);
+	free(o->metrics);
 	free(o->security);
 	*o = (struct mount_options){ 0 };
 }
@@ -215,6 +221,8 @@ static int set_own(struct mount_options *o, enum own which, const char *value)
 			return err_note(-L3_BAD_OPTION,
 					"log_level=%s: it is error, warn, info or debug", value);
 		return 0;
+	case OWN_METRICS:
+		return keep(&o->metrics, strdup(value));
 	}
 	return -ENOTSUP;
 }

@@ -19,6 +19,7 @@ struct mount_options {
 	bool sloppy;	/* mount -s: what is unknown is ignored */
 	enum log_level log_level;
 	enum log_where log_where;
+	char *metrics; /* where to listen; NULL: nowhere */
 	char *fsname;	/* what df shows; NULL: the URL */
 	char *security; /* context= and its kin, for the kernel; NULL */
 };

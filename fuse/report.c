@@ -102,6 +102,8 @@ void report_status(struct daemon *d, struct buf *out)
 	say_text(out, "url", r->url);
 	say_text(out, "mountpoint", r->dir);
 	say_text(out, "state", open ? "mounted" : "closing");
+	if (*daemon_metrics_address(d))
+		say_text(out, "metrics", daemon_metrics_address(d));
 	say_number(out, "pid", (uint64_t)getpid());
 	say_number(out, "since", (uint64_t)daemon_since_s(d));
 	if (open) {

@@ -135,6 +135,9 @@ static void print_head(FILE *out, const struct cli_answer *a)
 		      cli_answer_text(a, "mountpoint"));
 	(void)fprintf(out, "  %-14s %s since %s, process %s\n", "state",
 		      cli_answer_text(a, "state"), when, cli_answer_text(a, "pid"));
+	if (*cli_answer_text(a, "metrics"))
+		(void)fprintf(out, "  %-14s http://%s/metrics\n", "metrics",
+			      cli_answer_text(a, "metrics"));
 	if (strcmp(cli_answer_text(a, "read_only"), "true") == 0)
 		(void)fprintf(out, "  %-14s %s\n", "", "read-only");
 	if (strcmp(cli_answer_text(a, "fenced"), "true") == 0)

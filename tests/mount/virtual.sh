@@ -89,7 +89,7 @@ exec 5<"$V/trace" # it waits for no request, and does not keep others from worki
 fails_with 'temporarily unavailable' dd if="$V/trace" iflag=nonblock count=1 status=none
 for n in $(seq 150); do timeout 60 cat "$V/trace" >/dev/null 2>&1 & done # many more than listen at a time
 timeout 60 cat "$V/status" >/dev/null || fail "readers of the trace occupy the workers"
-kill $(jobs -p)
+kill $(jobs -p) 2>/dev/null # but those that have gone
 wait
 # a signal that is caught ends a read
 timeout 60 python3 - "$V/trace" <<'PY' || fail "a signal does not interrupt a read"
@@ -120,6 +120,30 @@ wait $pid
 [ $? != 124 ] || fail "the reader of a trace outlives its mount"
 await_gone "$daemon" || fail "a reader of the trace keeps the daemon"
 fsck_fs
+
+# ---- the same over HTTP
+refused() { # WORDS OPTION
+	! "$PROGRAM" mount "$URL" "$WORK/elsewhere" -o "$(store_opts),$2" 2>"$WORK/err" || fail "mounted with $2"
+	grep -q -- "$1" "$WORK/err" || fail "no \"$1\" about $2: $(cat "$WORK/err")"
+}
+mkdir "$WORK/elsewhere"
+for bad in x 70000 1.2.3:80 ::1:80 host:80 :80; do refused "metrics=$bad" "metrics=$bad"; done
+mount_fs metrics=0
+at=$(status_value metrics)
+case $at in 127.0.0.1:[1-9]*) ;; *) fail "metrics are on $at" ;; esac
+"$PROGRAM" status "$MNT" | grep -q "http://$at/metrics" || fail "status does not tell where metrics are"
+refused 'cannot listen' "metrics=$at"
+for n in 1 2 3 4 5; do exec {fd}<>"/dev/tcp/${at%:*}/${at#*:}" || fail "no connection"; done # who says nothing
+curl -sSf -m 60 -D "$WORK/head" "http://$at/metrics?x=y" >"$WORK/metrics" || fail "GET /metrics"
+grep -qi '^content-type: text/plain; version=0.0.4' "$WORK/head" || fail "headers: $(cat "$WORK/head")"
+python3 "$HERE/metrics.py" check "$WORK/metrics" || fail "metrics over HTTP"
+python3 "$HERE/metrics.py" dashboard "$WORK/metrics" "$HERE/../../contrib/grafana/levels3fs.json" || fail "the dashboard"
+[ "$(curl -s -m 60 -o /dev/null -w '%{http_code}' "http://$at/")" = 404 ] || fail "there is more than /metrics"
+[ "$(curl -s -m 60 -o /dev/null -w '%{http_code}' -d x "http://$at/metrics")" = 405 ] || fail "POST"
+[ "$(curl -s -m 60 -I -o /dev/null -w '%{http_code}' "http://$at/metrics")" = 200 ] || fail "HEAD"
+[ "$(curl -s -m 60 -o /dev/null -w '%{http_code}' -H "X: $(head -c 9000 /dev/zero | tr '\0' x)" "http://$at/metrics")" = 000 ] || fail "a request without end"
+curl -sSf -m 60 "http://$at/metrics" >/dev/null || fail "it is gone"
+umount_fs
 
 # ---- a user's own, made by a version that did not reserve the name
 "$(dirname "$PROGRAM")/tests/plant" "$URL" "$(store_opts)" .levels3fs || fail "plant"

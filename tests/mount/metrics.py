@@ -56,7 +56,10 @@ def read(path):
                 die("a label twice", line)
             if (m[1], labels) in family.samples:
                 die("a sample twice", line)
-            family.samples[m[1], labels] = float(m[7] if m.lastindex >= 7 else m[m.lastindex])
+            try:
+                family.samples[m[1], labels] = float(m[7])
+            except ValueError:
+                die("not a number", line)
     return families
 
 

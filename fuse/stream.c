@@ -328,6 +328,8 @@ void stream_close(struct stream *s)
 	struct streams *all = s->all;
 	struct stream **at = &all->first;
 
+	/* The kernel has had the last answer: with this, what its thread did to the stream is seen here. */
+	(void)__atomic_load_n(&s->busy, __ATOMIC_ACQUIRE);
 	pthread_mutex_lock(&all->lock);
 	while (*at != s)
 		at = &(*at)->next;

@@ -321,6 +321,7 @@ static void v_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 static void v_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		   struct fuse_file_info *fi)
 {
+	struct virtual *v = virtual_of(req);
 	struct opened *o;
 	size_t at;
 
@@ -334,7 +335,10 @@ static void v_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		return;
 	}
 	at = min_u64((uint64_t)off, o->text.len);
+	/* As soon as it is answered it may be closed: that waits for the lock. */
+	pthread_mutex_lock(&v->lock);
 	(void)fuse_reply_buf(req, (const char *)o->text.data + at, min_u64(size, o->text.len - at));
+	pthread_mutex_unlock(&v->lock);
 }
 
 static void v_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

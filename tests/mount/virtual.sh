@@ -93,12 +93,17 @@ kill $(jobs -p) 2>/dev/null # but those that have gone
 wait
 # a signal that is caught ends a read
 timeout 60 python3 - "$V/trace" <<'PY' || fail "a signal does not interrupt a read"
-import os, signal, sys
+import errno, os, signal, sys
 class Alarm(Exception): pass
 def on_alarm(*_): raise Alarm
 signal.signal(signal.SIGALRM, on_alarm)
+fd = None
+while fd is None:
+    try:
+        fd = os.open(sys.argv[1], os.O_RDONLY)
+    except OSError as e: # those that were killed make room within a second
+        if e.errno != errno.EBUSY: raise
 signal.setitimer(signal.ITIMER_REAL, 0.3, 0.3)
-fd = os.open(sys.argv[1], os.O_RDONLY)
 try:
     while os.read(fd, 65536): pass
 except Alarm:

@@ -356,8 +356,7 @@ static const struct where wheres[] = {
 	{ "s3://bucket", NULL, "us-east-2", true,
 	  "https://s3-fips.dualstack.us-east-2.amazonaws.com", "/bucket", "", true, true },
 	{ "s3://bucket/caf\xc3\xa9/a b", NULL, NULL, false,
-	  "https://bucket.s3.us-east-1.amazonaws.com", "", "caf\xc3\xa9/a b/", false,
-	  false },
+	  "https://bucket.s3.us-east-1.amazonaws.com", "", "caf\xc3\xa9/a b/", false, false },
 };
 
 START_TEST(a_bucket_is_found_in_the_way_its_server_wants)
@@ -376,6 +375,58 @@ START_TEST(a_bucket_is_found_in_the_way_its_server_wants)
 	ck_assert_str_eq(p.prefix, w->prefix);
 	ck_assert_str_eq(strstr(p.base, "://") + 3, p.host);
 	s3_place_release(&p);
+}
+END_TEST
+
+START_TEST(the_region_is_in_the_name_of_a_server_that_is_known)
+{
+	static const struct {
+		const char *endpoint, *region;
+	} known[] = {
+		{ "https://s3.eu-central-1.amazonaws.com", "eu-central-1" },
+		{ "https://s3.dualstack.eu-west-3.amazonaws.com", "eu-west-3" },
+		{ "https://s3-eu-west-1.amazonaws.com:443", "eu-west-1" },
+		{ "https://bucket.s3.us-west-2.amazonaws.com", "us-west-2" },
+		{ "https://s3.cn-north-1.amazonaws.com.cn", "cn-north-1" },
+		{ "https://s3.amazonaws.com", "us-east-1" },
+		{ "https://s3-accelerate.amazonaws.com", "us-east-1" },
+		{ "https://abc123.r2.cloudflarestorage.com", "auto" },
+		{ "https://storage.googleapis.com", "auto" },
+		{ "https://s3.us-west-004.backblazeb2.com", "us-west-004" },
+		{ "https://S3.EU-Central-1.WasabiSys.com", "eu-central-1" },
+		{ "https://s3.wasabisys.com", "us-east-1" },
+		{ "https://notwasabisys.com", "us-east-1" },
+		{ "https://mystorage.googleapis.com.example", "us-east-1" },
+		{ "http://s3.eu-central-1.example", "us-east-1" },
+		{ "http://127.0.0.1:9000", "us-east-1" },
+	};
+	struct s3_place p;
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		struct store_config config = { .endpoint = known[i].endpoint };
+
+		ck_ok(s3_place_parse("s3://bucket", &config, &profile, &p));
+		ck_assert_msg(strcmp(p.region, known[i].region) == 0, "%s: %s", known[i].endpoint,
+			      p.region);
+		s3_place_release(&p);
+		config.region = "mine";
+		ck_ok(s3_place_parse("s3://bucket", &config, &profile, &p));
+		ck_assert_str_eq(p.region, "mine");
+		s3_place_release(&p);
+	}
+}
+END_TEST
+
+START_TEST(a_server_is_known_by_its_name_or_by_what_it_calls_itself)
+{
+	ck_assert_str_eq(s3_known_host("s3.eu-central-1.wasabisys.com")->name, "Wasabi");
+	ck_assert_str_eq(s3_known_host("storage.googleapis.com:443")->name, "Google Cloud Storage");
+	ck_assert_ptr_null(s3_known_host("storage.googleapis.com.example"));
+	ck_assert_ptr_null(s3_known_host(""));
+	ck_assert_str_eq(s3_known_words("MinIO")->name, "MinIO");
+	ck_assert_str_eq(s3_known_words("Ceph Object Gateway (reef)")->name, "Ceph RADOS Gateway");
+	ck_assert_ptr_null(s3_known_words("nginx"));
+	ck_assert_ptr_null(s3_known_words(""));
 }
 END_TEST
 
@@ -473,6 +524,8 @@ int main(void)
 	tcase_add_test(t, settings_come_from_the_environment_or_the_profile);
 	tcase_add_loop_test(t, a_bucket_is_found_in_the_way_its_server_wants, 0,
 			    (int)ARRAY_LEN(wheres));
+	tcase_add_test(t, the_region_is_in_the_name_of_a_server_that_is_known);
+	tcase_add_test(t, a_server_is_known_by_its_name_or_by_what_it_calls_itself);
 	tcase_add_test(t, urls_endpoints_and_regions_that_cannot_be_used_are_refused_by_name);
 	tcase_add_test(t, a_password_in_an_endpoint_is_refused_and_not_repeated);
 	tcase_add_test(t, opening_needs_credentials_but_no_server);

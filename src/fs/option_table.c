@@ -87,7 +87,7 @@ const struct fs_option fs_option_table[] = {
 { INFO("endpoint", "URL", "AWS for the region", "the S3 server: https://HOST[:PORT]",
     "For every server that is not AWS; most also want `path_style`."),
   VALUE(TEXT, store.endpoint) },
-{ INFO("region", "NAME", "the profile's, AWS_REGION, us-east-1", "the bucket's region",
+{ INFO("region", "NAME", "the profile's, AWS_REGION, what the endpoint's name tells, us-east-1", "the bucket's region",
     "Where it is not given, what the server says is followed, at the price of a request or two when mounting."),
   VALUE(TEXT, store.region) },
 { INFO("profile", "NAME", "AWS_PROFILE, default", "whose keys, in ~/.aws/credentials and ~/.aws/config", NULL),

@@ -225,6 +225,22 @@ void s3_place_release(struct s3_place *p);
 int s3_split_endpoint(const char *name, const char *endpoint, char **ret_scheme, char **ret_host);
 int s3_check_region(const char *name, const char *region);
 
+/* ---- s3_known.c ---- */
+
+#define S3_REGION_MAX 64
+
+struct s3_known {
+	const char *name;
+	const char *host;   /* how its host names end; NULL: anybody may run one */
+	const char *says;   /* how the Server header of its answers begins; may be NULL */
+	const char *region; /* always; NULL: the label before `host`, if it looks like one */
+	const char *advice; /* about what does not show when the server is tried; may be NULL */
+};
+
+const struct s3_known *s3_known_host(const char *host);	  /* NULL: none of them */
+const struct s3_known *s3_known_words(const char *words); /* of the Server header; NULL likewise */
+bool s3_known_region(const char *host, char out[S3_REGION_MAX]);
+
 /* ---- s3_extra.c ---- */
 
 #define S3_EXTRA_HEADERS 12

@@ -31,7 +31,8 @@ struct examination {
 	struct s3_profile profile;
 	struct s3_place place;
 	char error[CURL_ERROR_SIZE];
-	time_t date; /* of the answer; -1: it had none */
+	time_t date;	 /* of the answer; -1: it had none */
+	char server[64]; /* what it calls itself */
 };
 
 static void say(const struct examination *e, enum store_verdict verdict, const char *what,
@@ -65,19 +66,30 @@ static bool is_tls(const struct examination *e)
 
 /* ---- the request ---- */
 
+/* The value of the header of that name ("date:"), without what is around it. */
+static bool header_value(const char *line, size_t len, const char *name, char out[64])
+{
+	size_t n = strlen(name);
+
+	if (len <= n || strncasecmp(line, name, n) != 0)
+		return false;
+	while (n < len && line[n] == ' ')
+		n++;
+	while (len > n && strchr(" \r\n", line[len - 1]))
+		len--;
+	(void)snprintf(out, 64, "%.*s", (int)(len - n), line + n);
+	return true;
+}
+
 static size_t on_header(char *line, size_t size, size_t count, void *ctx)
 {
-	static const char name[] = "date:";
 	struct examination *e = ctx;
-	size_t len = size * count;
 	char value[64];
 
-	if (len > strlen(name) && strncasecmp(line, name, strlen(name)) == 0) {
-		(void)snprintf(value, sizeof(value), "%.*s", (int)(len - strlen(name)),
-			       line + strlen(name));
+	if (header_value(line, size * count, "date:", value))
 		e->date = curl_getdate(value, NULL);
-	}
-	return len;
+	(void)header_value(line, size * count, "server:", e->server);
+	return size * count;
 }
 
 static int set_request(struct examination *e, CURL *c, const char *url)
@@ -156,6 +168,19 @@ static void tell_connection(const struct examination *e, CURL *c)
 	if (!is_tls(e) && strncmp(ip, "127.", 4) != 0 && strcmp(ip, "::1") != 0)
 		say(e, STORE_ODD, "certificate", "endpoint=https://… if the server can",
 		    "without TLS, what is read and written can be seen on the way");
+}
+
+/* Its name is surer than what it says of itself: that may be a proxy's. */
+static void tell_server(const struct examination *e)
+{
+	const struct s3_known *k = s3_known_host(e->place.host);
+
+	if (!k)
+		k = s3_known_words(e->server);
+	if (k)
+		say(e, k->advice ? STORE_ODD : STORE_FINE, "server", k->advice, "%s", k->name);
+	else if (e->server[0])
+		say(e, STORE_FINE, "server", NULL, "calls itself %s", e->server);
 }
 
 /* "Expire date:Mar  3 12:00:00 2027 GMT" of the server's own one, which comes first. */
@@ -242,6 +267,7 @@ static int examine_way(struct examination *e)
 			tell_connection(e, c);
 			tell_certificate(e, c);
 			tell_clock(e);
+			tell_server(e);
 		}
 	}
 	curl_easy_cleanup(c);

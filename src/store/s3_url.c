@@ -232,21 +232,23 @@ int s3_place_parse(const char *url, const struct store_config *config,
 	char *scheme CLEANUP(free_ptr) = NULL, *host CLEANUP(free_ptr) = NULL;
 	const char *endpoint = config->endpoint ? config->endpoint : profile->endpoint;
 	const char *region = config->region ? config->region : profile->region;
+	char known[S3_REGION_MAX];
 	int err = split_url(url, &p);
 
 	if (err >= 0 && endpoint && (config->fips || config->dualstack))
 		err = err_note(-L3_BAD_OPTION,
 			       "%s is for AWS' own endpoints; with endpoint=%s it says nothing",
 			       config->fips ? "fips" : "dualstack", endpoint);
+	if (err >= 0 && endpoint)
+		err = s3_split_endpoint("endpoint", endpoint, &scheme, &host);
 	if (!region)
-		region = "us-east-1";
+		region = host && s3_known_region(host, known) ? known : "us-east-1";
 	if (err >= 0)
 		err = s3_check_region("region", region);
 	if (err >= 0 && !(p.region = strdup(region)))
 		err = -ENOMEM;
-	if (err >= 0)
-		err = endpoint ? s3_split_endpoint("endpoint", endpoint, &scheme, &host)
-			       : aws_endpoint(config, region, &scheme, &host);
+	if (err >= 0 && !endpoint)
+		err = aws_endpoint(config, region, &scheme, &host);
 	if (err >= 0)
 		err = set_addressing(&p, scheme, host, config->path_style);
 	if (err < 0)

@@ -48,6 +48,7 @@ finds 1 '"mem_limit" in c["memory"]["text"] and c["memory"]["verdict"] == "probl
 coproc SERVER { exec python3 -c '
 import http.server, time
 class Late(http.server.BaseHTTPRequestHandler):
+    server_version = "MinIO"
     def date_time_string(self, timestamp=None): return super().date_time_string(time.time() + 3600)
     def do_GET(self): self.send_error(403)
     do_HEAD = do_PUT = do_GET
@@ -58,7 +59,7 @@ server.serve_forever()'; }
 read -r port <&"${SERVER[0]}" || fail "the server does not start"
 server=$SERVER_PID
 at_exit 'kill $server 2>/dev/null'
-finds 1 'c["clock"]["verdict"] == "problem" and "behind" in c["clock"]["text"] and c["may list"]["verdict"] == "problem"' \
+finds 1 'c["clock"]["verdict"] == "problem" and "behind" in c["clock"]["text"] and c["server"]["verdict"] == "warning" and c["server"]["text"] == "MinIO" and c["may list"]["verdict"] == "problem"' \
 	s3://bucket/x -o "endpoint=http://127.0.0.1:$port,anonymous,cache_dir=none"
 finds 1 'c["certificate"]["verdict"] == "problem" and "http://" in c["certificate"]["advice"]' \
 	s3://bucket/x -o "endpoint=https://127.0.0.1:$port,anonymous,cache_dir=none"

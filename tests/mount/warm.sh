@@ -1,5 +1,7 @@
 # limit: 120
-# What the kernel has been told it does not ask again: counted by the protocol's own trace (-d).
+# alone
+# What the kernel has been told it does not ask again: counted by the protocol's own trace (-d). (Alone, since others
+# make the kernel forget.)
 [ "$STORE" = file ] || exit 0 # nothing of it has to do with stores
 . "$HERE/lib.sh"
 

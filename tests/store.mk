@@ -7,15 +7,17 @@ tests_store_wrappers_SOURCES = tests/store_wrappers.c tests/store_fixture.h
 tests_store_wrappers_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
 
 # The S3 store: alone, and against a server that answers from a script
-check_PROGRAMS += tests/store_s3_sign tests/store_s3_xml tests/store_s3_cred tests/store_s3_http
+check_PROGRAMS += tests/store_s3_sign tests/store_s3_xml tests/store_s3_cred tests/store_s3_http tests/store_s3_writes
 tests_store_s3_sign_SOURCES = tests/store_s3_sign.c tests/store_fixture.h
 tests_store_s3_sign_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
 tests_store_s3_xml_SOURCES = tests/store_s3_xml.c tests/store_fixture.h
 tests_store_s3_xml_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
 tests_store_s3_cred_SOURCES = tests/store_s3_cred.c tests/store_fixture.h
 tests_store_s3_cred_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
-tests_store_s3_http_SOURCES = tests/store_s3_http.c tests/store_s3_server.h tests/store_fixture.h
+tests_store_s3_http_SOURCES = tests/store_s3_http.c tests/store_s3_http.h tests/store_s3_server.h tests/store_fixture.h
 tests_store_s3_http_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
+tests_store_s3_writes_SOURCES = tests/store_s3_writes.c tests/store_s3_http.h tests/store_s3_server.h tests/store_fixture.h
+tests_store_s3_writes_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
 
 check_PROGRAMS += tests/store_s3_tls
 tests_store_s3_tls_SOURCES = tests/store_s3_tls.c tests/store_s3_server.h tests/store_fixture.h

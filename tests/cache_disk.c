@@ -739,6 +739,33 @@ START_TEST(out_of_descriptors_what_is_on_the_disk_is_read_from_there)
 }
 END_TEST
 
+START_TEST(out_of_descriptors_what_comes_is_kept_on_the_disk)
+{
+	struct rlimit before, few = { .rlim_cur = 64 };
+	int taken[64], count = 0;
+
+	insert(1, 0, PIECE, true);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few.rlim_max = before.rlim_max;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	while (count < 64 && (taken[count] = dup(0)) >= 0)
+		count++;
+	insert(1, PIECE, OBJECT_BYTES - PIECE, true); /* to a file that is there */
+	insert(2, 0, OBJECT_BYTES, true);	      /* to a new one */
+	read_range(1, 0, OBJECT_BYTES);
+	read_range(2, 0, OBJECT_BYTES);
+	ck_assert_int_lt(dup(0), 0); /* there was none all the time */
+	while (count > 0)
+		(void)close(taken[--count]);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	reopen_cache();
+	read_range(1, 0, OBJECT_BYTES);
+	read_range(2, 0, OBJECT_BYTES);
+	ck_assert_uint_eq(gets(), 0);
+	ck_assert_uint_eq(stats().bypassed, 0);
+}
+END_TEST
+
 static unsigned open_descriptors(void)
 {
 	unsigned n = 0;
@@ -844,6 +871,7 @@ int main(void)
 	tcase_add_test(t, a_write_that_fails_is_told_once_and_the_disk_is_tried_again_later);
 	tcase_add_test(t, out_of_descriptors_nothing_on_the_disk_is_given_up);
 	tcase_add_test(t, out_of_descriptors_what_is_on_the_disk_is_read_from_there);
+	tcase_add_test(t, out_of_descriptors_what_comes_is_kept_on_the_disk);
 	tcase_add_test(t, descriptors_that_come_and_go_are_neither_lost_nor_kept);
 	tcase_add_test(t, a_full_disk_is_no_error_for_readers);
 	suite_add_tcase(s, t);

@@ -259,7 +259,7 @@ static bool open_data(struct reading *r)
 	if (r->fd >= 0)
 		return true;
 	object_file(r->o, 'd', file);
-	r->fd = spare_open(&r->d->spare, r->d->folder.fd, file, &r->fd_lent);
+	r->fd = spare_open(&r->d->spare, r->d->folder.fd, file, O_RDONLY, &r->fd_lent);
 	if (r->fd < 0 && !disk_is_our_lack(r->fd))
 		drop_object(r->d, r->o, r->fd);
 	return r->fd >= 0;
@@ -427,19 +427,11 @@ static bool cut_to_gap(const struct piece_list *l, struct span *part)
 	return part->len > 0;
 }
 
-static int write_data(struct disk *d, const struct disk_object *o, const struct span *at,
-		      const uint8_t *data, uint64_t *ret_file_bytes)
+static int write_data(int fd, const struct span *at, const uint8_t *data, uint64_t *ret_file_bytes)
 {
-	int flags = O_WRONLY | O_NOFOLLOW | O_CLOEXEC | (o->has_data ? 0 : O_CREAT | O_TRUNC);
-	char file[FILE_NAME_LEN];
-	int fd CLEANUP(close_fd) = -1;
 	struct stat st;
 	uint64_t done = 0;
 
-	object_file(o, 'd', file);
-	fd = openat(d->folder.fd, file, flags, 0600);
-	if (fd < 0)
-		return -errno;
 	while (done < at->len) {
 		ssize_t n = pwrite(fd, data + done, at->len - done, (off_t)(at->offset + done));
 
@@ -453,16 +445,31 @@ static int write_data(struct disk *d, const struct disk_object *o, const struct 
 	return 0;
 }
 
+static int open_to_write(struct disk *d, const struct disk_object *o, char kind, int flags,
+			 bool *ret_lent)
+{
+	char file[FILE_NAME_LEN];
+
+	object_file(o, kind, file);
+	return spare_open(&d->spare, d->folder.fd, file, O_WRONLY | flags, ret_lent);
+}
+
+/* First the data, then what says that it is there; one descriptor at a time. */
 static int write_files(struct disk *d, const struct disk_object *o, const char *key,
 		       const struct disk_piece *p, const uint8_t *data, uint64_t ret_bytes[2])
 {
-	char file[FILE_NAME_LEN];
-	int err = write_data(d, o, &p->at, data, &ret_bytes[0]);
+	int new = O_CREAT | O_TRUNC;
+	bool lent;
+	int fd = open_to_write(d, o, 'd', o->has_data ? 0 : new, &lent);
+	int err = fd < 0 ? fd : write_data(fd, &p->at, data, &ret_bytes[0]);
 
+	spare_close(&d->spare, fd, lent);
 	if (err < 0)
 		return err;
-	object_file(o, 'i', file);
-	return index_append(d->folder.fd, file, key, !o->has_index, p, &ret_bytes[1]);
+	fd = open_to_write(d, o, 'i', O_APPEND | (o->has_index ? 0 : new), &lent);
+	err = fd < 0 ? fd : index_append(fd, key, !o->has_index, p, &ret_bytes[1]);
+	spare_close(&d->spare, fd, lent);
+	return err;
 }
 
 /* What a piece can take at most: its pages, one more of the index, one of the file system's own. */

@@ -47,9 +47,9 @@ struct spare { /* spare.c */
 
 void spare_init(struct spare *s);
 void spare_release(struct spare *s);
-/* Opens a file for reading, with a spare descriptor if there is no other; waits for one that is lent (never long). The
- * descriptor, or a negative errno. */
-int spare_open(struct spare *s, int dir, const char *file, bool *ret_lent);
+/* openat(2), never through a link, with a spare descriptor if there is no other; waits for one that is lent (never
+ * long: give it back before you open another). The descriptor, or a negative errno. */
+int spare_open(struct spare *s, int dir, const char *file, int flags, bool *ret_lent);
 void spare_close(struct spare *s, int fd, bool lent); /* fd may be negative */
 
 struct disk {

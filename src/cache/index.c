@@ -163,18 +163,14 @@ int index_load(int fd, const char *key, struct piece_list *ret)
 	return 0;
 }
 
-int index_append(int folder_fd, const char *file, const char *key, bool make,
-		 const struct disk_piece *p, uint64_t *ret_file_bytes)
+int index_append(int fd, const char *key, bool is_new, const struct disk_piece *p,
+		 uint64_t *ret_file_bytes)
 {
-	int flags = O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC | (make ? O_CREAT | O_TRUNC : 0);
-	int fd CLEANUP(close_fd) = openat(folder_fd, file, flags, 0600);
 	struct buf bytes CLEANUP(buf_release) = BUF_INIT;
 	struct stat st;
 	ssize_t n;
 
-	if (fd < 0)
-		return -errno;
-	if (make)
+	if (is_new)
 		put_head(&bytes, key);
 	put_record(&bytes, p);
 	if (buf_error(&bytes) < 0)

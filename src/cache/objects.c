@@ -127,7 +127,7 @@ static int read_index(struct disk *d, struct disk_object *o, const char *key,
 	int fd, err;
 
 	object_file(o, 'i', file);
-	fd = spare_open(&d->spare, d->folder.fd, file, &lent);
+	fd = spare_open(&d->spare, d->folder.fd, file, O_RDONLY, &lent);
 	err = fd < 0 ? fd : index_load(fd, key, ret);
 	spare_close(&d->spare, fd, lent);
 	return err;

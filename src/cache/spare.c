@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * spare: a few descriptors that are kept, so that what is on the disk can be read when the process,
- * or the machine, has no others left. One is closed and its number used for the file; a thread that
+ * spare: a few descriptors that are kept, so that what is on the disk can be read, and what comes to
+ * the cache be kept, when the process, or the machine, has no others left. One is closed and its number used for the file; a thread that
  * comes in between may get it, and then it is lost until there are descriptors again.
  */
 #include "cache/disk.h"
@@ -10,8 +10,6 @@
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-
-#define OPEN_FLAGS (O_RDONLY | O_NOFOLLOW | O_CLOEXEC)
 
 /* Locked, or not shared yet. Those that are lent come back. */
 static void fill(struct spare *s)
@@ -42,9 +40,9 @@ void spare_release(struct spare *s)
 	pthread_cond_destroy(&s->back);
 }
 
-static int open_file(int dir, const char *file)
+static int open_file(int dir, const char *file, int flags)
 {
-	int fd = openat(dir, file, OPEN_FLAGS);
+	int fd = openat(dir, file, flags | O_NOFOLLOW | O_CLOEXEC, 0600);
 
 	return fd < 0 ? -errno : fd;
 }
@@ -54,9 +52,9 @@ static bool is_lack(int err)
 	return err == -EMFILE || err == -ENFILE;
 }
 
-int spare_open(struct spare *s, int dir, const char *file, bool *ret_lent)
+int spare_open(struct spare *s, int dir, const char *file, int flags, bool *ret_lent)
 {
-	int fd = open_file(dir, file);
+	int fd = open_file(dir, file, flags);
 
 	*ret_lent = false;
 	if (!is_lack(fd))
@@ -68,7 +66,7 @@ int spare_open(struct spare *s, int dir, const char *file, bool *ret_lent)
 			continue;
 		}
 		(void)close(s->fds[--s->count]);
-		fd = open_file(dir, file);
+		fd = open_file(dir, file, flags);
 		*ret_lent = fd >= 0;
 	}
 	s->lent += *ret_lent;

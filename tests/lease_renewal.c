@@ -305,6 +305,22 @@ static void chain_meets_a_newer_epoch(void)
 	lease_mark_lost(to_lose);
 }
 
+START_TEST(what_seems_damaged_to_who_slept_through_a_takeover_is_explained_by_that)
+{
+	struct lease *l = acquire();
+
+	ck_assert_int_eq(lease_explain(NULL, -L3_CORRUPT), -L3_CORRUPT);
+	ck_assert_int_eq(lease_explain(l, err_note(-L3_CORRUPT, "table/1 is missing")),
+			 -L3_CORRUPT);
+	ck_assert_ptr_nonnull(strstr(err_last_note(), "table/1"));
+	taken_over();
+	ck_assert_int_eq(lease_explain(l, -ENOMEM), -ENOMEM);
+	ck_assert_int_eq(lease_explain(l, -L3_CORRUPT), -L3_FENCED);
+	check_is_lost(l);
+	lease_free(l);
+}
+END_TEST
+
 START_TEST(a_renewal_that_succeeds_after_the_loss_makes_nothing_valid)
 {
 	struct lease *l = to_lose = acquire();
@@ -577,6 +593,7 @@ int main(void)
 	tcase_add_test(t, another_holder_of_any_epoch_means_it_is_lost);
 	tcase_add_test(t, a_holder_that_writes_a_newer_format_means_it_is_lost);
 	tcase_add_test(t, confirming_tells_ours_from_another_and_trouble_from_both);
+	tcase_add_test(t, what_seems_damaged_to_who_slept_through_a_takeover_is_explained_by_that);
 	tcase_add_test(t, a_renewal_that_succeeds_after_the_loss_makes_nothing_valid);
 	tcase_add_test(t, taking_over_while_a_release_is_on_its_way_is_not_overwritten);
 	tcase_add_test(t, after_a_release_nothing_more_is_written);

@@ -250,6 +250,7 @@ int db_open(const struct db_config *config, struct db **ret)
 	if (!err && db_is_writable(db))
 		err = db_keeper_start(db);
 	if (err) {
+		err = lease_explain(db->config.lease, err);
 		db_close(db);
 		return err;
 	}

@@ -463,7 +463,7 @@ static int open_existing(struct fs *fs, const struct buf *super_bytes)
 	if (err >= 0)
 		err = recover_finish(&r);
 	recover_release(&r);
-	return err < 0 ? err : 0;
+	return err < 0 ? lease_explain(fs->lease, err) : 0;
 }
 
 void fs_give_up(struct fs *fs)

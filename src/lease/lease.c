@@ -334,6 +334,18 @@ int lease_confirm(struct lease *l)
 	return err;
 }
 
+int lease_explain(struct lease *l, int err)
+{
+	struct buf note CLEANUP(buf_release) = BUF_INIT;
+
+	if (!l || err != -L3_CORRUPT)
+		return err;
+	buf_add_str(&note, err_last_note());
+	if (lease_confirm(l) == -L3_FENCED)
+		return -L3_FENCED;
+	return err_note(err, "%s", buf_cstr(&note));
+}
+
 /* Bad news once the time has run out, good news after it; both once. */
 static void report(struct lease *l, int err)
 {

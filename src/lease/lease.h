@@ -82,6 +82,10 @@ int lease_raise(struct lease *l, uint64_t epoch);
  * store errors. A deleted one is made again first, unless somebody else is faster. */
 int lease_confirm(struct lease *l);
 
+/* Reading failed with err. Where that is -L3_CORRUPT and somebody else has the lease by now, who may have removed what we
+ * were about to read: -L3_FENCED; else err, with its note. l may be NULL. */
+int lease_explain(struct lease *l, int err);
+
 /* Starts renewing in a thread. */
 int lease_start(struct lease *l);
 /* One step of the renewal: renews now. 0; -L3_FENCED; -L3_CLOSED after the release; any other error may

@@ -33,6 +33,31 @@ START_TEST(the_form_of_if_match_that_the_server_takes_is_found_and_remembered)
 }
 END_TEST
 
+START_TEST(a_server_whose_ids_tell_that_it_is_ceph_gets_the_bare_form_first)
+{
+	OPEN({ .text = "HTTP/1.1 404 Not Found\r\n"
+		       "x-amz-request-id: tx00000bbc4313a2be9f833-006b0232ad-100c-default\r\n"
+		       "Content-Length: 0\r\n\r\n" },
+	     { .text = OK_ETAG });
+
+	ck_assert_int_eq(store_head(s3, "k", &meta), -ENOENT);
+	ck_ok(match("abc"));
+	ck_sent(1, "\r\nif-match: abc\r\n");
+}
+END_TEST
+
+START_TEST(what_our_own_write_replaced_is_refused_without_a_second_look)
+{
+	OPEN({ .text = OK_ETAG }, { .text = REFUSED }, { .text = REFUSED }, { .text = HEAD_ABC });
+
+	ck_ok(match("older"));
+	ck_assert_int_eq(match("older"), -L3_PRECONDITION);
+	ck_assert_uint_eq(server.request_count, 2);
+	ck_assert_int_eq(match("older"), -L3_PRECONDITION); /* again: is it something else? */
+	ck_assert_uint_eq(server.request_count, 4);
+}
+END_TEST
+
 START_TEST(an_etag_that_does_not_match_is_refused_for_good)
 {
 	OPEN({ .text = REFUSED }, { .text = HEAD_ABC }, { .text = OK_ETAG });
@@ -266,6 +291,8 @@ END_TEST
 static void add_writing(TCase *t)
 {
 	tcase_add_test(t, the_form_of_if_match_that_the_server_takes_is_found_and_remembered);
+	tcase_add_test(t, a_server_whose_ids_tell_that_it_is_ceph_gets_the_bare_form_first);
+	tcase_add_test(t, what_our_own_write_replaced_is_refused_without_a_second_look);
 	tcase_add_test(t, an_etag_that_does_not_match_is_refused_for_good);
 	tcase_add_test(t, a_match_where_nothing_is_is_a_precondition_not_met);
 	tcase_add_test(t, a_refusal_after_a_silent_second_sending_is_no_definite_answer);

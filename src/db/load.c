@@ -14,13 +14,18 @@
 #include <string.h>
 
 #define LOAD_TRIES 10
-#define FETCH_THREADS 12
+#define FETCH_THREADS 32
 #define NOTE_LIMIT 512
+#define CHAIN_AND_CHECKPOINTS                                                                      \
+	"ch"	       /* what SLOT_PREFIX and CHECKPOINT_PREFIX begin with, and nothing else */
+#define LIST_PAGE 1000 /* what S3 gives at once */
 
 struct attempt {
 	const struct load_config *c;
 	struct history *h;
 	struct checkpoint_list list;
+	struct checkpoint_list slots; /* that were seen at the same time, if all were */
+	bool slots_seen;
 	bool missing;  /* the error is that an object listed or expected was not there */
 	uint64_t good; /* the last slot that could be applied */
 };
@@ -45,10 +50,31 @@ int db_load_numbers(const struct load_config *c, const char *prefix, struct chec
 	return err;
 }
 
-static int list_checkpoints(struct attempt *a)
+/*
+ * Slots and checkpoints in one request: "chain/…" and "checkpoint/…" are neighbours. What they are at one moment, or
+ * slots first, is as good as checkpoints first: slots that came later are found when the fence meets them. Where old
+ * epochs' fences fill the page, only the checkpoints are asked for, and then what follows the newest.
+ */
+static int list_all(struct attempt *a)
 {
-	a->list.count = 0;
-	return db_load_numbers(a->c, CHECKPOINT_PREFIX, &a->list);
+	struct store_list l CLEANUP(store_list_release) = STORE_LIST_INIT;
+	uint64_t slot;
+	int err;
+
+	a->list.count = a->slots.count = 0;
+	err = store_list(a->c->store, CHAIN_AND_CHECKPOINTS, NULL, LIST_PAGE, &l);
+	a->slots_seen = !l.more;
+	if (err || l.more)
+		return err ? err : db_load_numbers(a->c, CHECKPOINT_PREFIX, &a->list);
+	for (size_t i = 0; i < l.count && !err; i++) {
+		const char *key = l.entries[i].key;
+
+		if (db_numbered_key_parse(key, SLOT_PREFIX, &slot) == 0)
+			err = db_checkpoint_list_add(&a->slots, slot);
+		else if (db_numbered_key_parse(key, CHECKPOINT_PREFIX, &slot) == 0)
+			err = db_checkpoint_list_add(&a->list, slot);
+	}
+	return err;
 }
 
 static int read_checkpoint(struct attempt *a, uint64_t slot)
@@ -121,18 +147,33 @@ static int replay_batch(struct attempt *a, struct pool *pool, uint64_t first, si
 	return err;
 }
 
+static int list_slots(struct attempt *a)
+{
+	struct store_list l CLEANUP(store_list_release) = STORE_LIST_INIT;
+	char key[SLOT_KEY_LIMIT];
+	uint64_t slot;
+	int err;
+
+	a->slots.count = 0;
+	db_slot_key(a->h->slot, key);
+	err = store_list_all(a->c->store, SLOT_PREFIX, key, &l);
+	for (size_t i = 0; i < l.count && !err; i++)
+		if (db_numbered_key_parse(l.entries[i].key, SLOT_PREFIX, &slot) == 0)
+			err = db_checkpoint_list_add(&a->slots, slot);
+	return err;
+}
+
 /* The last slot that exists, seen from h->slot on. Every one between must be there. */
 static int find_end(struct attempt *a, uint64_t *ret)
 {
-	struct store_list l CLEANUP(store_list_release) = STORE_LIST_INIT;
-	uint64_t end = a->h->slot, slot;
+	uint64_t end = a->h->slot;
 	char key[SLOT_KEY_LIMIT];
-	int err;
+	int err = a->slots_seen ? 0 : list_slots(a);
 
-	db_slot_key(a->h->slot, key);
-	err = store_list_all(a->c->store, SLOT_PREFIX, key, &l);
-	for (size_t i = 0; i < l.count && !err; i++) {
-		if (db_numbered_key_parse(l.entries[i].key, SLOT_PREFIX, &slot) != 0)
+	for (size_t i = 0; i < a->slots.count && !err; i++) {
+		uint64_t slot = a->slots.slots[i];
+
+		if (slot <= end)
 			continue;
 		if (slot != end + 1) {
 			db_slot_key(end + 1, key);
@@ -242,7 +283,7 @@ int db_load_history(const struct load_config *c, struct history *h, struct check
 	uint64_t before;
 	int err;
 
-	err = list_checkpoints(&a);
+	err = list_all(&a);
 	for (int i = 0; i < LOAD_TRIES && !err; i++) {
 		char note[NOTE_LIMIT];
 
@@ -252,12 +293,13 @@ int db_load_history(const struct load_config *c, struct history *h, struct check
 		/* Replaced by a newer checkpoint meanwhile? Then that one will do. */
 		snprintf(note, sizeof(note), "%s", err_last_note());
 		before = newest(&a.list);
-		err = list_checkpoints(&a);
+		err = list_all(&a);
 		if (!err && newest(&a.list) <= before)
 			err = err_note(-L3_CORRUPT, "%s", note);
 	}
 	if (!err && a.missing)
 		err = err_note(-EAGAIN, "the chain is being trimmed faster than it can be read");
+	db_checkpoint_list_release(&a.slots);
 	if (err) {
 		db_history_release(h);
 		db_checkpoint_list_release(&a.list);

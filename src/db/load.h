@@ -15,8 +15,8 @@ struct load_config {
 };
 
 /*
- * Fills h (fresh) and the list of checkpoints that exist. Three requests and one for each slot
- * after the checkpoint, those in parallel. A writer that trims meanwhile makes it begin again.
+ * Fills h (fresh) and the list of checkpoints that exist. Two requests (four where there are a thousand old epochs) and
+ * one for each slot after the checkpoint, those in parallel. A writer that trims meanwhile makes it begin again.
  * -L3_CORRUPT names the object that is missing or bad; an empty chain is no error (h->slot is 0).
  */
 int db_load_history(const struct load_config *c, struct history *h, struct checkpoint_list *ret);
@@ -28,7 +28,8 @@ int db_load_history(const struct load_config *c, struct history *h, struct check
 int db_load_slots(const struct load_config *c, struct history *h, uint64_t end, uint64_t *ret_good,
 		  bool *ret_missing);
 /* Fills a fresh history from one checkpoint. -L3_CORRUPT, also if it is missing. */
-int db_load_checkpoint(const struct load_config *c, uint64_t slot, struct history *h, bool *ret_missing);
+int db_load_checkpoint(const struct load_config *c, uint64_t slot, struct history *h,
+		       bool *ret_missing);
 /* The numbers of the objects "PREFIX<20 digits>" that exist, ascending. Adds to the list. */
 int db_load_numbers(const struct load_config *c, const char *prefix, struct checkpoint_list *ret);
 

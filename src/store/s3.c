@@ -3,8 +3,10 @@
  * s3: a bucket of any S3-compatible server as a store. Each operation makes a call (s3_call.c),
  * which signs, sends and judges, and then checks that the answer says what it must.
  *
- * If-Match: AWS takes the ETag in quotes, RADOS Gateway only bare. After a 412 the object is looked
- * at; if it does have that ETag, the other form is tried, and remembered if it was right.
+ * If-Match: AWS takes the ETag in quotes, RADOS Gateway only bare; its requests' ids tell it (s3_known_id), so that
+ * it is asked in that form first. After a 412 the object is looked at; if it does have that ETag, the other form is
+ * tried, and remembered if it was right. No look is needed for another ETag than the object got by our own last such
+ * write.
  *
  * 412 is a definite answer only if the request went out once. When curl had to send it again
  * because a kept-alive connection died under it, the first one may have been carried out and may be
@@ -17,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #define DEFAULT_MULTIPART (64 * MIB)
 #define DEFAULT_CONNECTIONS 32
@@ -240,13 +243,44 @@ static int has_etag(struct s3 *s3, const struct store_put *put)
 	return err < 0 ? err : strcmp(meta.etag, put->match_etag) == 0;
 }
 
+static uint64_t hash(const char *text)
+{
+	return XXH3_64bits(text, strlen(text));
+}
+
+/* Both hashes may be seen out of step: then a look is made in vain, or left to the caller, who makes one anyway. */
+static int put_in_form(struct s3 *s3, const struct store_put *put, bool bare,
+		       struct store_meta *ret_meta)
+{
+	int err = put_once(s3, put, bare, ret_meta);
+
+	if (err < 0)
+		return err;
+	__atomic_store_n(&s3->match, bare ? S3_MATCH_BARE : S3_MATCH_QUOTED, __ATOMIC_RELAXED);
+	if (ret_meta) {
+		__atomic_store_n(&s3->granted_key, hash(put->key), __ATOMIC_RELAXED);
+		__atomic_store_n(&s3->granted_etag, hash(ret_meta->etag), __ATOMIC_RELAXED);
+	}
+	return err;
+}
+
+/* Told once for each such write: if it is refused again, something else is the matter. */
+static bool is_known_to_differ(struct s3 *s3, const struct store_put *put)
+{
+	uint64_t key = hash(put->key);
+
+	return __atomic_load_n(&s3->granted_etag, __ATOMIC_RELAXED) != hash(put->match_etag) &&
+	       __atomic_compare_exchange_n(&s3->granted_key, &key, 0, false, __ATOMIC_RELAXED,
+					   __ATOMIC_RELAXED);
+}
+
 static int put_match(struct s3 *s3, const struct store_put *put, struct store_meta *ret_meta)
 {
-	bool bare = __atomic_load_n(&s3->bare_match, __ATOMIC_RELAXED);
+	bool bare = __atomic_load_n(&s3->match, __ATOMIC_RELAXED) == S3_MATCH_BARE;
 	struct buf note CLEANUP(buf_release) = BUF_INIT;
-	int err = put_once(s3, put, bare, ret_meta), has;
+	int err = put_in_form(s3, put, bare, ret_meta), has;
 
-	if (err != -L3_PRECONDITION)
+	if (err != -L3_PRECONDITION || is_known_to_differ(s3, put))
 		return err;
 	buf_add_str(&note, err_last_note());
 	has = has_etag(s3, put);
@@ -254,10 +288,7 @@ static int put_match(struct s3 *s3, const struct store_put *put, struct store_me
 		return has; /* nothing was written: the next try starts over */
 	if (!has)
 		return err_note(err, "%s", buf_cstr(&note));
-	err = put_once(s3, put, !bare, ret_meta);
-	if (err >= 0)
-		__atomic_store_n(&s3->bare_match, !bare, __ATOMIC_RELAXED);
-	return err;
+	return put_in_form(s3, put, !bare, ret_meta);
 }
 
 static int s3_put(struct store *s, const struct store_put *put, struct store_meta *ret_meta)

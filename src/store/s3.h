@@ -234,11 +234,14 @@ struct s3_known {
 	const char *host;   /* how its host names end; NULL: anybody may run one */
 	const char *says;   /* how the Server header of its answers begins; may be NULL */
 	const char *region; /* always; NULL: the label before `host`, if it looks like one */
+	const char *ids;    /* how the ids that it gives requests begin; may be NULL */
+	bool bare_match;    /* it takes If-Match without quotes only */
 	const char *advice; /* about what does not show when the server is tried; may be NULL */
 };
 
 const struct s3_known *s3_known_host(const char *host);	  /* NULL: none of them */
 const struct s3_known *s3_known_words(const char *words); /* of the Server header; NULL likewise */
+const struct s3_known *s3_known_id(const char *request_id); /* NULL: ids like that say nothing */
 bool s3_known_region(const char *host, char out[S3_REGION_MAX]);
 
 /* ---- s3_extra.c ---- */
@@ -246,11 +249,11 @@ bool s3_known_region(const char *host, char out[S3_REGION_MAX]);
 #define S3_EXTRA_HEADERS 12
 
 enum s3_kind { /* of a request */
-	S3_OTHER,
-	S3_READ,  /* GET, HEAD of an object */
-	S3_WRITE, /* PUT, or the beginning of an upload in parts */
-	S3_PART,
-	S3_COPY,
+	       S3_OTHER,
+	       S3_READ,	 /* GET, HEAD of an object */
+	       S3_WRITE, /* PUT, or the beginning of an upload in parts */
+	       S3_PART,
+	       S3_COPY,
 };
 
 struct s3_extra { /* strings owned; NULL: not wanted */
@@ -274,10 +277,13 @@ size_t s3_extra_headers(const struct s3_extra *e, enum s3_kind kind,
 
 #define S3_REGIONS_MAX 4 /* to which a server may send us, one after the other */
 
+enum s3_match { S3_MATCH_UNKNOWN, S3_MATCH_QUOTED, S3_MATCH_BARE };
+
 struct s3 {
 	struct store store;
 	struct s3_http *http;
-	struct s3_place *place; /* atomic: where the bucket is known to be; bucket, prefix and path never change */
+	struct s3_place *
+		place; /* atomic: where the bucket is known to be; bucket, prefix and path never change */
 	struct s3_place places[S3_REGIONS_MAX]; /* those before it, too: somebody may use them */
 	unsigned place_count;
 	pthread_mutex_t place_lock; /* of the two above */
@@ -287,8 +293,10 @@ struct s3 {
 	struct s3_keyring *keyring; /* NULL: anonymous */
 	uint64_t multipart_bytes;
 	unsigned connections;
-	bool bare_match;  /* atomic: this server takes If-Match without quotes only */
-	bool single_only; /* atomic: it does not know DeleteObjects */
+	enum s3_match match; /* atomic: how this server wants If-Match */
+	uint64_t granted_key,
+		granted_etag; /* atomic: hashes; of the last write with it, and of what it made */
+	bool single_only;     /* atomic: it does not know DeleteObjects */
 	bool plain_etags; /* atomic: its ETags look like MD5 sums, but say nothing about the bytes (SSE-KMS) */
 };
 

@@ -144,6 +144,18 @@ static bool succeeded(const struct s3_call *c)
 	return c->answer.status >= 200 && c->answer.status < 300;
 }
 
+/* How conditions are put, before the first has been tried. */
+static void learn_form(struct s3 *s3, const char *request_id)
+{
+	const struct s3_known *k;
+
+	if (__atomic_load_n(&s3->match, __ATOMIC_RELAXED) != S3_MATCH_UNKNOWN || !request_id[0])
+		return;
+	k = s3_known_id(request_id);
+	__atomic_store_n(&s3->match, k && k->bare_match ? S3_MATCH_BARE : S3_MATCH_QUOTED,
+			 __ATOMIC_RELAXED);
+}
+
 /* Sends with the present credentials, and reads the <Error> if it is one. */
 static int attempt(struct s3_call *c, const struct s3_cred *cred, const char *payload_sha256)
 {
@@ -154,6 +166,8 @@ static int attempt(struct s3_call *c, const struct s3_cred *cred, const char *pa
 	c->place = s3_place_of(c->s3);
 	err = send(c, cred, payload_sha256);
 	memcpy(store_request_id, c->answer.request_id, sizeof(store_request_id));
+	if (err >= 0)
+		learn_form(c->s3, c->answer.request_id);
 	if (err >= 0 && !succeeded(c) && c->answer.body.len)
 		(void)s3_xml_error(c->answer.body.data, c->answer.body.len, &c->error);
 	return err;

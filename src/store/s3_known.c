@@ -29,7 +29,7 @@ static const struct s3_known known[] = {
 	  .says = "SeaweedFS",
 	  .advice = "conditions are not atomic in all of its releases: mount on one machine only, "
 		    "see doc/stores.md" },
-	{ .name = "Ceph RADOS Gateway", .says = "Ceph" },
+	{ .name = "Ceph RADOS Gateway", .says = "Ceph", .ids = "tx0", .bare_match = true },
 };
 /* clang-format on */
 
@@ -56,6 +56,14 @@ const struct s3_known *s3_known_words(const char *words)
 {
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
 		if (known[i].says && strncasecmp(words, known[i].says, strlen(known[i].says)) == 0)
+			return &known[i];
+	return NULL;
+}
+
+const struct s3_known *s3_known_id(const char *request_id)
+{
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (known[i].ids && strncmp(request_id, known[i].ids, strlen(known[i].ids)) == 0)
 			return &known[i];
 	return NULL;
 }

@@ -5,6 +5,14 @@
 
 counts() { "$PROGRAM" status "$MNT" --json | python3 -c 'import json,sys; r=json.load(sys.stdin)["requests"]; print(" ".join("%s=%s" % kv for kv in sorted(r.items()) if kv[1] and not kv[0].startswith("bytes")))'; }
 
+# What mounting cost, with all that comes of it until it is quiet. few WHAT [MORE]
+few() {
+	local all
+	all=$("$PROGRAM" status "$MNT" --json | python3 -c 'import json,sys; print(sum(v for k, v in json.load(sys.stdin)["requests"].items() if not k.startswith("bytes")))')
+	echo "FIGURE $STORE: $1: $all requests ($(counts))"
+	[ "$all" -le $((15 + ${2:-0})) ] || fail "$1: $all requests ($(counts))"
+}
+
 mkfs
 mount_fs commit=3600
 echo "FIGURE $STORE: mounting an empty filesystem: $(counts)"
@@ -42,6 +50,9 @@ sleep 25
 dd if=/dev/urandom of="$MNT/pages" bs=1M count=256 status=none || fail "writing 256 MiB"
 sync "$MNT/pages"
 remount_cold commit=3600
+ls -l "$MNT" >/dev/null
+sleep 1
+few "mounting without a cache, and ls"
 [ "$(stat -c %s "$MNT/pages")" = 268435456 ] || fail "the file is not there"
 python3 - "$MNT/pages" <<'PY' || fail "reading one page"
 import os, sys
@@ -62,5 +73,17 @@ bytes=$(($(status_value requests.bytes_in) - bytes))
 echo "FIGURE $STORE: 200 cold random reads of 4 KiB: $gets GETs, $bytes bytes, $((bytes * 100 / 819200)) % of what was read"
 [ "$gets" -ge 190 ] && [ "$gets" -le 206 ] || fail "$gets GETs for 200 reads"
 [ "$bytes" -le $((3 * 819200)) ] || fail "$bytes bytes fetched for 200 reads of 4 KiB"
+
+# After a crash: a GET for each commit since the last checkpoint, and each epoch's fence is one.
+slots=$(status_value slot)
+printf x >"$MNT/last"
+sync "$MNT/last"
+slots=$(($(status_value slot) - slots + 1))
+kill_fs
+rm -rf "$CACHE"
+mount_fs commit=3600
+ls -l "$MNT" >/dev/null
+sleep 1
+few "taking over from a mount that was killed after $slots commits, and ls" "$slots"
 umount_fs
 fsck_fs

@@ -158,6 +158,23 @@ inline find_newest(ret)
 	od
 }
 
+#define BIT(n) (1 << ((n) - 1))
+
+inline see_slots(ret)
+{
+	ret = 0;
+	i = 1;
+	do
+	:: i <= SLOTS ->
+		if
+		:: slot[i] != 0 -> ret = ret | BIT(i)
+		:: else
+		fi;
+		i++
+	:: else -> break
+	od
+}
+
 inline find_second(ret)
 {
 	find_newest(ret);
@@ -276,6 +293,8 @@ inline opened(e)
 proctype Writer(byte e)
 {
 	byte from; /* the checkpoint that is loaded */
+	byte seen; /* bit n - 1: slot n was listed; 0: slots were not listed yet (the first fence is always there) */
+	bool again;
 	byte upto; /* the end of the list of slots */
 	bool publishes;
 
@@ -287,8 +306,23 @@ proctype Writer(byte e)
 	/* lease_acquire: has run out, was released or its holder is dead; if-match */
 	atomic { lease == e - 1 -> lease = e };
 
-	/* db_load_history: list_checkpoints */
-	atomic { find_newest(from) };
+	/* db_load_history: list_all. Slots and checkpoints in one request, slots at the same moment or before; or
+	 * checkpoints only */
+list:	if
+	:: atomic { see_slots(seen) }
+	:: seen = 0
+	fi;
+	atomic {
+		i = from;
+		find_newest(from);
+		if
+		:: again -> /* was the checkpoint replaced meanwhile? */
+			assert(sane || from > i);
+			BEGINS_AGAIN;
+			again = false
+		:: else
+		fi
+	};
 load:	/* try_load: read_checkpoint */
 	if
 	:: atomic { from > 0 && check[from] == 0 -> goto missing }
@@ -298,16 +332,21 @@ load:	/* try_load: read_checkpoint */
 	fi;
 	/* find_end: every slot up to the last one listed must be there */
 	atomic {
+		if
+		:: seen == 0 -> see_slots(seen) /* list_slots */
+		:: else
+		fi;
 		i = from + 1;
 		do
-		:: i <= SLOTS && slot[i] != 0 -> i++
+		:: i <= SLOTS && (seen & BIT(i)) != 0 -> i++
 		:: else -> break
 		od;
 		j = SLOTS;
 		do
-		:: j >= i && slot[j] == 0 -> j--
+		:: j >= i && (seen & BIT(j)) == 0 -> j--
 		:: else -> break
 		od;
+		seen = 0;
 		if
 		:: j >= i -> goto missing
 		:: else -> upto = i - 1
@@ -325,16 +364,13 @@ load:	/* try_load: read_checkpoint */
 	:: atomic { last[e] == upto -> break }
 	od;
 	goto loaded;
-missing: /* was the checkpoint replaced meanwhile? */
-	atomic {
-		i = from;
+missing: atomic {
+		again = true;
 		last[e] = 0;
 		upto = 0;
+		seen = 0;
 		forked[e] = false;
-		find_newest(from);
-		assert(sane || from > i);
-		BEGINS_AGAIN;
-		goto load
+		goto list
 	};
 loaded:	atomic {
 		upto = 0;

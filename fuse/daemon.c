@@ -413,6 +413,7 @@ static int open_filesystem(struct daemon *d)
 				   .strictatime = d->config.strictatime,
 				   .sync_names = d->request->options->flags &
 						 (MS_SYNCHRONOUS | MS_DIRSYNC) };
+	park_open(d->config.cache_dir, d->config.mem_limit_bytes, ops_request_bytes(&d->ops));
 	return 0;
 }
 

@@ -23,7 +23,7 @@ static void want(struct fuse_conn_info *conn, unsigned capability)
 		conn->want |= capability;
 }
 
-static unsigned request_bytes(const struct ops_ctx *ctx)
+unsigned ops_request_bytes(const struct ops_ctx *ctx)
 {
 	unsigned bytes = REQUEST_MIN;
 
@@ -64,7 +64,7 @@ void op_init(void *userdata, struct fuse_conn_info *conn)
 			    FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 	ctx->never_opens_folders =
 		(conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT) && !fs_touches_folders(ctx->fs);
-	conn->max_write = request_bytes(ctx);
+	conn->max_write = ops_request_bytes(ctx);
 	conn->max_readahead = REQUEST_MAX;
 	conn->max_background = BACKGROUND_REQUESTS;
 	conn->congestion_threshold = BACKGROUND_REQUESTS * 3 / 4;

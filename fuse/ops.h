@@ -10,6 +10,7 @@
  *	ops_file.c  open files
  *	ops_dir.c   directories
  *	ops_flags.c what chattr(1) sets
+ *	park.c      what writes bring that wait without a worker
  *	wait.c      requests that may wait for the store do not keep a killed process waiting
  *	wire.c      what older releases of libfuse do not pass on
  *
@@ -46,6 +47,8 @@ struct ops_ctx { /* the session's userdata */
 
 /* ---- for the operations ---- */
 
+/* Of one read or write, at most. */
+unsigned ops_request_bytes(const struct ops_ctx *ctx);
 struct fs *ops_fs(fuse_req_t req);
 bool ops_never_opens_folders(fuse_req_t req);
 /* err 0 or any code of ours. Trouble with the store (EIO) is logged, at most once a second. */
@@ -94,11 +97,32 @@ bool wait_end(struct wait *w) MUST_CHECK;
 void wait_aside(void (*fn)(void *arg), void *arg);
 /* Calls fn here, in any case. */
 void wait_here(void (*fn)(void *arg), void *arg);
+/* So many wait already that fn should not be called here. */
+bool wait_is_crowded(void);
+/* fn, which brings its bytes along (park.c), gets its turn after all others that came this way, a few at a time. False: it
+ * was not taken on. */
+bool wait_parked(void (*fn)(void *arg), void *arg) MUST_CHECK;
 /* A request is going to be answered by somebody else than the worker that has it; now it has been. */
 void wait_owe(void);
 void wait_paid(void);
 /* Until nothing is owed; before the session goes. */
 void wait_for_all(void);
+
+/* ---- park.c ---- */
+
+struct parked {
+	char *bytes; /* NULL: in the file */
+	int place;   /* there; -1: in memory */
+	size_t size;
+};
+
+/* Once per process, before the session. request_bytes: the most that one write brings. */
+void park_open(const char *cache_dir, uint64_t mem_limit_bytes, size_t request_bytes);
+/* Copies. False: there is no room. */
+bool park_put(const char *bytes, size_t size, struct parked *ret) MUST_CHECK;
+/* The bytes, until park_drop, or for as long as buf is there, which has room for them. NULL: they cannot be read. */
+const char *park_get(const struct parked *p, char *buf);
+void park_drop(struct parked *p);
 
 /* ---- the operations ----
  * No access: the kernel checks permissions. No locks: see op_init. */

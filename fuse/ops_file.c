@@ -227,26 +227,62 @@ struct write_job {
 	size_t size;
 	uint64_t offset;
 	bool page;
+	struct parked parked; /* if it has no worker: then the job is its own */
 	struct wait wait;
 };
 
 static void run_write(void *arg)
 {
 	struct write_job *job = arg;
-	ssize_t n;
+	ssize_t n = -EIO;
 
-	wait_begin(&job->wait, job->req);
-	n = fs_write(job->file, job->bytes, job->size, job->offset, false, false);
+	if (job->bytes)
+		n = fs_write(job->file, job->bytes, job->size, job->offset, false, false);
 	if (n >= 0)
 		n = settle_written(job->fs, fs_file_ino(job->file), n);
 	if (n >= 0 && (size_t)n < job->size && job->page)
 		n = -ENOSPC; /* of pages the kernel would not notice */
 	if (!wait_end(&job->wait))
-		return; /* it has been answered, and req is gone */
-	if (n < 0)
+		n = 0; /* it has been answered, and req is gone */
+	else if (n < 0)
 		ops_reply_err(job->req, (int)n);
 	else
 		(void)fuse_reply_write(job->req, (size_t)n);
+	fs_file_close(job->file);
+}
+
+static void run_parked_write(void *arg)
+{
+	struct write_job *job = arg;
+	struct read_buffer *b = job->parked.bytes ? NULL : buffer_take(job->size);
+
+	if (b || job->parked.bytes)
+		job->bytes = park_get(&job->parked, b ? b->data : NULL);
+	run_write(job);
+	if (b)
+		buffer_give(b);
+	park_drop(&job->parked);
+	free(job);
+}
+
+/* So many writers wait that there would be no workers left for others. */
+static bool park_write(const struct write_job *job)
+{
+	struct write_job *own = malloc(sizeof(*own));
+
+	if (!own)
+		return false;
+	*own = *job;
+	own->bytes = NULL;
+	if (!park_put(job->bytes, job->size, &own->parked)) {
+		free(own);
+		return false;
+	}
+	wait_begin(&own->wait, own->req);
+	if (wait_parked(run_parked_write, own))
+		return true;
+	run_parked_write(own); /* no memory for the queue */
+	return true;
 }
 
 /* O_APPEND needs nothing here: the kernel is the only one to know the file, holds its lock, and
@@ -267,8 +303,10 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
 		return;
 	}
 	job.file = fs_file_ref(file_of(fi));
+	if (wait_is_crowded() && park_write(&job))
+		return;
+	wait_begin(&job.wait, req);
 	wait_here(run_write, &job);
-	fs_file_close(job.file);
 }
 
 struct fsync_job {

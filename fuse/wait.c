@@ -18,6 +18,7 @@
 #define LOOK_EVERY_MS 200
 #define MANY 48		 /* of WORKERS_MAX */
 #define ASIDE_THREADS 64 /* beside them */
+#define PARKED_THREADS 8 /* and for writes, each of which may need a buffer */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed;
@@ -27,7 +28,7 @@ static pthread_t thread;
 static unsigned waiting; /* atomic: workers that may be waiting */
 static unsigned owed;	 /* requests that others than their worker answer */
 static pthread_cond_t none_owed = PTHREAD_COND_INITIALIZER;
-static struct pool *pool;
+static struct pool *pool, *parked;
 
 static uint64_t bit(int sig)
 {
@@ -131,6 +132,8 @@ int wait_start(void)
 	int err;
 
 	err = pool_new("fuse-aside", ASIDE_THREADS, &pool);
+	if (err >= 0)
+		err = pool_new("fuse-parked", PARKED_THREADS, &parked);
 	if (err < 0)
 		return err;
 	cond_init(&changed);
@@ -138,6 +141,7 @@ int wait_start(void)
 	err = pthread_create(&thread, NULL, watch, NULL);
 	if (err) {
 		pool_free(pool);
+		pool_free(parked);
 		return err_note(-err, "cannot start a thread");
 	}
 	return 0;
@@ -229,7 +233,7 @@ static void run_aside(void *arg)
 	wait_paid();
 }
 
-static bool start_aside(void (*fn)(void *arg), void *arg)
+static bool start_in(struct pool *where, void (*fn)(void *arg), void *arg)
 {
 	struct task *t = malloc(sizeof(*t));
 
@@ -237,7 +241,7 @@ static bool start_aside(void (*fn)(void *arg), void *arg)
 		return false;
 	*t = (struct task){ fn, arg };
 	wait_owe();
-	if (pool_submit(pool, run_aside, t) >= 0)
+	if (pool_submit(where, run_aside, t) >= 0)
 		return true;
 	wait_paid();
 	free(t);
@@ -246,8 +250,18 @@ static bool start_aside(void (*fn)(void *arg), void *arg)
 
 void wait_aside(void (*fn)(void *arg), void *arg)
 {
-	if (__atomic_load_n(&waiting, __ATOMIC_RELAXED) < MANY || !start_aside(fn, arg))
+	if (!wait_is_crowded() || !start_in(pool, fn, arg))
 		wait_here(fn, arg);
+}
+
+bool wait_is_crowded(void)
+{
+	return __atomic_load_n(&waiting, __ATOMIC_RELAXED) >= MANY;
+}
+
+bool wait_parked(void (*fn)(void *arg), void *arg)
+{
+	return start_in(parked, fn, arg);
 }
 
 void wait_for_all(void)

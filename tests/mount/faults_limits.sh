@@ -75,12 +75,41 @@ for i in $(seq 2000); do echo "$i" >"$MNT/small$i" || exit 1; done &
 writers="$writers $!"
 await_reads
 if have_rgw; then
+	# More who wait with a full request than the daemon has threads for requests, and than fit beside its memory.
+	mkdir "$MNT/crowd"
+	python3 - "$MNT/crowd" <<'PY' &
+import os, sys, threading
+def write(n):
+    fd = os.open("%s/%d" % (sys.argv[1], n), os.O_CREAT | os.O_WRONLY)
+    for i in range(4):
+        if os.write(fd, bytes([n % 251]) * 131072) != 131072:
+            os._exit(1)
+    os.close(fd)
+crowd = [threading.Thread(target=write, args=(n,)) for n in range(300)]
+for t in crowd: t.start()
+for t in crowd: t.join()
+PY
+	writers="$writers $!"
 	sleep 6
 	await_reads
+	echo 3 >/proc/sys/vm/drop_caches
+	for i in 1 2 3; do
+		timeout 60 stat "$MNT" "$MNT/crowd" "$MNT/reader" >/dev/null || fail "nobody is left to answer a stat"
+		timeout 60 ls "$MNT/crowd/nothing-$i" 2>/dev/null
+		[ $? = 2 ] || fail "nobody is left to look a name up"
+		timeout 60 ls -l "$MNT/reader" >/dev/null || fail "nobody is left to list a folder"
+	done
+	ls "$MNT/crowd" | awk 'END { exit NR != 300 }' || fail "not all of the crowd have begun"
 	rgw resume-gateway
 fi
 for w in $writers; do wait "$w" || fail "a writer met an error"; done
 await_writes
+have_rgw && { python3 - "$MNT/crowd" <<'PY' || fail "the crowd's files"; }
+import sys
+for n in range(300):
+    if open("%s/%d" % (sys.argv[1], n), "rb").read() != bytes([n % 251]) * 524288:
+        sys.exit("file %d has other bytes" % n)
+PY
 echo 3 >/proc/sys/vm/drop_caches
 readers=
 for i in 1 2 3 4 5 6; do

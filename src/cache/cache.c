@@ -18,7 +18,7 @@
 #define DOUBT_SAME 3
 #define DOUBT_TRIES 12
 #define POOL_MAX_BYTES (16 * MIB)
-#define BACKLOG_MIN_BYTES (4 * MIB)
+#define BACKLOG_MIN_BYTES (1 * MIB)
 #define BACKLOG_MAX_BYTES (32 * MIB)
 
 struct cache {
@@ -43,6 +43,8 @@ static void count(uint64_t *counter, uint64_t n)
 int cache_open(const struct cache_config *config, struct cache **ret)
 {
 	uint64_t pool_bytes = min_u64(config->mem_bytes / 4, POOL_MAX_BYTES);
+	uint64_t backlog_bytes =
+		config->dir ? min_u64(config->mem_bytes / 4, BACKLOG_MAX_BYTES) : 0;
 	struct cache *c = calloc(1, sizeof(*c));
 	int err;
 
@@ -50,11 +52,11 @@ int cache_open(const struct cache_config *config, struct cache **ret)
 		return -ENOMEM;
 	c->store = store_ref(config->store);
 	c->max_inflight = config->max_inflight ? config->max_inflight : INFLIGHT_DEFAULT;
-	c->backlog_max_bytes =
-		min_u64(BACKLOG_MAX_BYTES, max_u64(BACKLOG_MIN_BYTES, config->mem_bytes / 4));
+	c->backlog_max_bytes = max_u64(backlog_bytes, BACKLOG_MIN_BYTES);
 	flights_init(&c->flights);
 	c->pool = blob_pool_new(pool_bytes);
-	err = c->pool ? memory_new(config->mem_bytes - pool_bytes, &c->memory) : -ENOMEM;
+	err = c->pool ? memory_new(config->mem_bytes - pool_bytes - backlog_bytes, &c->memory)
+		      : -ENOMEM;
 	if (err >= 0 && config->dir)
 		err = disk_open(config, &c->stats, c->pool, &c->disk);
 	if (err >= 0)
@@ -107,6 +109,17 @@ static void keep_run(void *arg)
 	free(k);
 }
 
+/* What waits for the disk is kept within bounds; but what is larger than those goes alone. */
+static bool backlog_take(struct cache *c, uint64_t bytes)
+{
+	uint64_t waiting = __atomic_fetch_add(&c->backlog_bytes, bytes, __ATOMIC_RELAXED);
+
+	if (waiting == 0 || waiting + bytes <= c->backlog_max_bytes)
+		return true;
+	__atomic_sub_fetch(&c->backlog_bytes, bytes, __ATOMIC_RELAXED);
+	return false;
+}
+
 /* A reader does not wait for the disk; a disk that falls behind gets less. */
 static void keep_later(struct cache *c, const char *key, struct blob *b)
 {
@@ -120,11 +133,11 @@ static void keep_later(struct cache *c, const char *key, struct blob *b)
 		return;
 	*k = (struct keep){ .cache = c, .blob = blob_get(b) };
 	memcpy(k->key, key, key_size);
-	if (__atomic_add_fetch(&c->backlog_bytes, b->bytes.len, __ATOMIC_RELAXED) <=
-		    c->backlog_max_bytes &&
-	    pool_submit(c->writer, keep_run, k) >= 0)
-		return;
-	__atomic_sub_fetch(&c->backlog_bytes, b->bytes.len, __ATOMIC_RELAXED);
+	if (backlog_take(c, b->bytes.len)) {
+		if (pool_submit(c->writer, keep_run, k) >= 0)
+			return;
+		__atomic_sub_fetch(&c->backlog_bytes, b->bytes.len, __ATOMIC_RELAXED);
+	}
 	count(&c->stats.bypassed, 1);
 	blob_put(b);
 	free(k);

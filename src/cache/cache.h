@@ -27,7 +27,7 @@ struct cache_config {
 	uint64_t disk_bytes;	 /* cap of the disk tier for this filesystem; 0: */
 	unsigned disk_percent;	 /* such a part of the disk that dir is on */
 	uint64_t min_free_bytes; /* leave this much of the disk free (0: a twentieth, from 1 to 50 GiB) */
-	uint64_t mem_bytes;	 /* cap of the memory tier */
+	uint64_t mem_bytes;	 /* of pieces in memory, on their way to the disk, and kept for new ones */
 	unsigned max_inflight;	 /* fetches at once (default 24) */
 	struct clock *clock;	 /* NULL: the system's */
 	struct notifier

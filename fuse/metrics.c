@@ -210,7 +210,7 @@ static void add_store(struct buf *out, const struct store_counts *c)
 	add_counts(out, PREFIX "store_requests_total",
 		   "Requests to the object store, retries included.", c->requests);
 	add_counts(out, PREFIX "store_request_failures_total",
-		   "Those of them that failed, answers such as \"not found\" included.", c->failed);
+		   "Those of them that failed. \"Not found\" and \"is there already\" are answers.", c->failed);
 	integer(out, PREFIX "store_requests_in_flight", "gauge", "Requests not answered yet.",
 		c->in_flight);
 	integer(out, PREFIX "store_received_bytes_total", "counter",

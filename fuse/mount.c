@@ -8,6 +8,7 @@
 #include "daemon.h"
 #include "mountpoint.h"
 
+#include "cli/cli.h"
 #include "util/option.h"
 
 #include <errno.h>
@@ -423,7 +424,7 @@ static int run(int argc, char **argv, int (*parse)(struct command *c, int argc, 
 	mount_options_init(&c.options);
 	code = parse(&c, argc, argv);
 	if (code == 0 && c.help)
-		mount_help(stdout);
+		cli_show_help(mount_help);
 	else if (code == 0 && c.options.remount)
 		code = remount(&c);
 	else if (code == 0)

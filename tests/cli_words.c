@@ -75,6 +75,60 @@ START_TEST(a_bar_is_as_long_at_its_end_as_at_its_beginning)
 }
 END_TEST
 
+static void ck_wrapped(const char *text, size_t columns, const char *expected)
+{
+	struct buf out CLEANUP(buf_release) = BUF_INIT;
+
+	cli_wrap_text(&out, text, columns);
+	ck_assert_str_eq(buf_cstr(&out), expected);
+}
+
+START_TEST(what_fits_a_terminal_is_shown_as_it_was_written)
+{
+	static const char text[] = "usage: levels3fs verb URL\n\nOne line,\nand another.\n\n  -x, "
+				   "--long  what it does\n";
+
+	ck_wrapped(text, 0, text);
+	ck_wrapped("", 40, "");
+	ck_wrapped("\n\n", 40, "\n\n");
+	ck_wrapped("no end", 40, "no end");
+	ck_wrapped("  -x          what it does\n  --other-one  as well\n", 40,
+		   "  -x          what it does\n  --other-one  as well\n");
+}
+END_TEST
+
+START_TEST(text_is_wrapped_at_the_end_of_a_terminal)
+{
+	/* paragraphs are one text, however they were broken */
+	ck_wrapped("It says what it finds, and then\nwhat is to be done.\n\nNot more.\n", 30,
+		   "It says what it finds, and\nthen what is to be done.\n\nNot more.\n");
+	/* texts in lists stay to the right of what they are about, if there is room */
+	ck_wrapped("  --json    one JSON object that has all of\n            what it found\n", 40,
+		   "  --json    one JSON object that has all\n            of what it found\n");
+	ck_wrapped("  --a-long-option        what is said of it\n", 32,
+		   "  --a-long-option\n        what is said of it\n");
+	/* characters are counted, not bytes; a word longer than the line stands alone */
+	ck_wrapped("äöüß äöüß äöüß äöüß äöüß\n", 20, "äöüß äöüß äöüß äöüß\näöüß\n");
+	ck_wrapped("see s3://a-bucket-of/some/length/and/more\n", 20,
+		   "see\ns3://a-bucket-of/some/length/and/more\n");
+	ck_wrapped("usage: levels3fs verb URL [--an-option] [--another-one]\n", 40,
+		   "usage: levels3fs verb URL [--an-option]\n              [--another-one]\n");
+	ck_assert_uint_eq(cli_cut("äöüß", 3), strlen("äöü"));
+	ck_assert_uint_eq(cli_cut("abc", 5), 3);
+}
+END_TEST
+
+START_TEST(one_is_no_plural)
+{
+	char out[CLI_COUNTED_LEN];
+
+	ck_assert_str_eq(cli_counted(0, "file", "files", out), "0 files");
+	ck_assert_str_eq(cli_counted(1, "file", "files", out), "1 file");
+	ck_assert_str_eq(cli_counted(UINT64_MAX, "file", "files", out),
+			 "18446744073709551615 files");
+}
+END_TEST
+
 START_TEST(a_word_for_a_mount_is_a_folder_or_a_name_or_a_url)
 {
 	char path[] = "/tmp/cli_words_XXXXXX", dir[PATH_MAX];
@@ -113,6 +167,9 @@ int main(void)
 	tcase_add_test(tc, the_price_is_that_of_what_was_requested);
 	tcase_add_test(tc, what_a_later_daemon_says_does_no_harm);
 	tcase_add_test(tc, a_bar_is_as_long_at_its_end_as_at_its_beginning);
+	tcase_add_test(tc, what_fits_a_terminal_is_shown_as_it_was_written);
+	tcase_add_test(tc, text_is_wrapped_at_the_end_of_a_terminal);
+	tcase_add_test(tc, one_is_no_plural);
 	tcase_add_test(tc, a_word_for_a_mount_is_a_folder_or_a_name_or_a_url);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);

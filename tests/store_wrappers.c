@@ -129,6 +129,24 @@ START_TEST(trouble_that_passes_is_not_noticed)
 }
 END_TEST
 
+START_TEST(what_is_there_or_not_is_an_answer_and_no_failure)
+{
+	struct buf b CLEANUP(buf_release) = BUF_INIT;
+	struct store_counts c;
+
+	let_fail(1, STORE_FAULT_ERROR_BEFORE, -L3_SERVER);
+	ck_assert_int_eq(put_text(trace, "x", "bytes"), -L3_SERVER);
+	ck_ok(put_text(trace, "x", "bytes"));
+	ck_assert_int_eq(create_text(trace, "x", "others"), -L3_PRECONDITION);
+	ck_assert_int_eq(store_get(trace, "no", 0, 1, &b, NULL), -ENOENT);
+	store_trace_counts(trace, &c);
+	ck_assert_uint_eq(c.requests[STORE_OP_PUT], 3);
+	ck_assert_uint_eq(c.failed[STORE_OP_PUT], 1);
+	ck_assert_uint_eq(c.requests[STORE_OP_GET], 1);
+	ck_assert_uint_eq(c.failed[STORE_OP_GET], 0);
+}
+END_TEST
+
 START_TEST(after_the_last_attempt_the_error_is_handed_on_with_its_note)
 {
 	struct store *s;
@@ -550,9 +568,9 @@ START_TEST(trace_tells_of_each_request_and_counts_it)
 
 	store_trace_counts(t, &c);
 	ck_assert_uint_eq(c.requests[STORE_OP_PUT], 2);
-	ck_assert_uint_eq(c.failed[STORE_OP_PUT], 1);
+	ck_assert_uint_eq(c.failed[STORE_OP_PUT], 0); /* that it exists is an answer */
 	ck_assert_uint_eq(c.requests[STORE_OP_GET], 2);
-	ck_assert_uint_eq(c.failed[STORE_OP_GET], 1);
+	ck_assert_uint_eq(c.failed[STORE_OP_GET], 0);
 	ck_assert_uint_eq(c.requests[STORE_OP_HEAD], 1);
 	ck_assert_uint_eq(c.requests[STORE_OP_LIST], 1);
 	ck_assert_uint_eq(c.requests[STORE_OP_COPY], 1);
@@ -780,6 +798,7 @@ int main(void)
 	TCase *t = add_case(s, "retry");
 
 	tcase_add_test(t, trouble_that_passes_is_not_noticed);
+	tcase_add_test(t, what_is_there_or_not_is_an_answer_and_no_failure);
 	tcase_add_test(t, after_the_last_attempt_the_error_is_handed_on_with_its_note);
 	tcase_add_test(t, definite_answers_are_not_asked_for_again);
 	tcase_add_test(t, every_operation_is_tried_again_and_reads_are_never_doubled);

@@ -200,6 +200,9 @@ static double percentile_ms(const struct run *r, unsigned percent)
 	return (double)r->took_ns[(r->count - 1) * percent / 100] / NS_PER_MS;
 }
 
+/* On 80 columns. */
+#define HEADER "                              threads       /s    MiB/s  p50 ms  p90 ms  p99 ms\n"
+
 static void print_run(const struct run *r, bool json, bool first)
 {
 	double seconds = (double)r->elapsed_ns / NS_PER_S;
@@ -216,8 +219,7 @@ static void print_run(const struct run *r, bool json, bool first)
 			     mib, percentile_ms(r, 50), percentile_ms(r, 90), percentile_ms(r, 99),
 			     percentile_ms(r, 100));
 	else
-		(void)printf("%-30s %4llu threads  %9.1f/s %9.1f MiB/s   p50 %8.2f  p90 %8.2f  p99 "
-			     "%8.2f ms\n",
+		(void)printf("%s%-29s %7llu %8.1f %8.1f %7.2f %7.2f %7.2f\n", first ? HEADER : "",
 			     r->phase->what, (unsigned long long)r->threads, rate, mib,
 			     percentile_ms(r, 50), percentile_ms(r, 90), percentile_ms(r, 99));
 	(void)fflush(stdout);
@@ -440,7 +442,7 @@ int cli_bench(int argc, char **argv)
 	s.url.takes_dir = true;
 	code = parse(&s, argc, argv);
 	if (code == 0 && s.url.help)
-		cli_bench_help(stdout);
+		cli_show_help(cli_bench_help);
 	else if (code == 0)
 		code = s.url.dir ? measure_mount(&s) : measure_store(&s);
 	cli_url_release(&s.url);

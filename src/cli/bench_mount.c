@@ -390,9 +390,11 @@ static void print_phase(const struct cli_bench_mount *m, const struct phase *p,
 		(void)snprintf(value, sizeof(value), "%.1f MiB/s", mib_per_s(t));
 	else
 		(void)snprintf(value, sizeof(value), "%.1f/s", (double)t->count / seconds(t));
-	(void)printf("%-30s %14s   p50 %8.3f  p99 %8.3f ms   %s%-6s%s  %s\n", p->what, value, p50,
-		     p99, m->colour ? colours[v] : "", names[v], m->colour && v ? "\033[0m" : "",
-		     words);
+	if (first)
+		(void)printf("%-32s %12s %9s %9s  verdict\n", "", "", "p50 ms", "p99 ms");
+	(void)printf("%-32s %12s %9.3f %9.3f  %s%s%s\n", p->what, value, p50, p99,
+		     m->colour ? colours[v] : "", names[v], m->colour && v ? "\033[0m" : "");
+	(void)printf("    %s\n", words);
 	(void)fflush(stdout);
 }
 

@@ -45,7 +45,8 @@ static const struct cli_verb verbs[] = {
 	  cli_bench, cli_bench_help, &cli_bench_options, NULL },
 	{ "doctor", "URL|DIR [-o OPTIONS] [--json]", "look for what is wrong, and say what to do",
 	  cli_doctor, cli_doctor_help, &cli_doctor_options, NULL },
-	{ "help", "[VERB|OPTION]", "this text, or that of a verb or an option", cli_help, NULL, NULL, NULL },
+	{ "help", "[VERB|OPTION]", "this text, or that of a verb or an option", cli_help, NULL,
+	  NULL, NULL },
 };
 
 static const struct cli_verb *mount_verb;
@@ -128,7 +129,7 @@ static int cli_help(int argc, char **argv)
 	const struct cli_verb *v;
 
 	if (argc < 2) {
-		print_usage(stdout);
+		cli_show_help(print_usage);
 		return 0;
 	}
 	v = find(argv[1]);
@@ -136,9 +137,9 @@ static int cli_help(int argc, char **argv)
 	if (!v && !option)
 		return unknown_verb(argv[1]);
 	if (v && v->help)
-		v->help(stdout);
+		cli_show_help(v->help);
 	else if (v)
-		print_usage(stdout);
+		cli_show_help(print_usage);
 	if (option) /* "lease" is both */
 		cli_print_option(stdout, option);
 	return 0;

@@ -40,6 +40,8 @@ struct cli_host {
 };
 /* Kept, not copied; before cli_main. */
 void cli_use_host(const struct cli_host *host);
+/* On the standard output; on a terminal no wider than that is. */
+void cli_show_help(void (*help)(FILE *out));
 /* umount.levels3fs DIR [-flnrv], as umount(8) calls it. Exit codes of umount(8). */
 int cli_umount_helper(int argc, char **argv);
 

@@ -134,7 +134,7 @@ static int write_at(int fd, const uint8_t *bytes, size_t len, uint64_t offset)
 
 static int copy_stretch(struct copier *c, struct fs_file *f, int fd, uint64_t start, uint64_t end)
 {
-	char size[SIZE_STR_LEN];
+	char size[SIZE_STR_LEN], count[CLI_COUNTED_LEN];
 
 	while (start < end) {
 		ssize_t n = fs_read(f, c->bytes, min_u64(end - start, COPY_BYTES), start);
@@ -144,7 +144,8 @@ static int copy_stretch(struct copier *c, struct fs_file *f, int fd, uint64_t st
 			return err;
 		start += (uint64_t)n;
 		c->copied_bytes += (uint64_t)n;
-		cli_progress(&c->progress, "%llu files, %s: %s", (unsigned long long)c->files,
+		cli_progress(&c->progress, "%s, %s: %s",
+			     cli_counted(c->files, "file", "files", count),
 			     format_size(c->copied_bytes, size), buf_cstr(&c->path));
 	}
 	return 0;
@@ -395,9 +396,9 @@ const struct cli_options cli_cp_options = { "o:h", cli_url_longs };
 
 int cli_cp(int argc, char **argv)
 {
-	static const struct cli_url_verb verb = {
-		.options = &cli_cp_options, .help = cli_cp_help, .run = copy
-	};
+	static const struct cli_url_verb verb = { .options = &cli_cp_options,
+						  .help = cli_cp_help,
+						  .run = copy };
 
 	return cli_url_run(argc, argv, &verb);
 }

@@ -124,21 +124,21 @@ static int destroy(const struct cli_url *u, struct destroyer *d)
 static int run(struct cli_url *u)
 {
 	struct destroyer d = { .count = 0 };
-	char size[SIZE_STR_LEN];
+	char size[SIZE_STR_LEN], count[CLI_COUNTED_LEN];
 	int err = look(u, &d), code = 0;
 
+	(void)cli_counted(d.count, "object", "objects", count);
+	(void)format_size(d.bytes, size);
 	if (err < 0)
 		code = cli_say_error(EXIT_FAILED, err, u->url);
 	else if (cli_confirm(u->flags & cli_flag('y'), "destroy",
-			     "The filesystem in %s, %zu objects of %s in all, will be removed for "
-			     "ever.",
-			     u->url, d.count, format_size(d.bytes, size)) != 0)
+			     "The filesystem in %s, %s of %s in all, will be removed for ever.",
+			     u->url, count, size) != 0)
 		code = cli_say(EXIT_FAILED, "nothing was changed");
 	else if ((err = destroy(u, &d)) < 0)
 		code = cli_say_error(EXIT_FAILED, err, "it could not be removed");
 	else
-		(void)printf("%s is gone: %zu objects of %s\n", u->url, d.count,
-			     format_size(d.bytes, size));
+		(void)printf("%s is gone: %s of %s\n", u->url, count, size);
 	release(&d);
 	return code;
 }
@@ -147,9 +147,10 @@ const struct cli_options cli_destroy_options = { "o:hy", cli_url_longs };
 
 int cli_destroy(int argc, char **argv)
 {
-	static const struct cli_url_verb verb = {
-		.options = &cli_destroy_options, .url_only = true, .help = cli_destroy_help, .run = run
-	};
+	static const struct cli_url_verb verb = { .options = &cli_destroy_options,
+						  .url_only = true,
+						  .help = cli_destroy_help,
+						  .run = run };
 
 	return cli_url_run(argc, argv, &verb);
 }

@@ -41,10 +41,23 @@ static const struct {
 static void write_line(FILE *out, bool colour, enum store_verdict verdict, const char *what,
 		       const char *text, const char *advice)
 {
-	(void)fprintf(out, "  %s%-8s%s %-12s %s\n", colour ? verdicts[verdict].colour : "",
-		      verdicts[verdict].word, colour ? "\033[0m" : "", what, text);
-	if (advice)
-		(void)fprintf(out, "%24s→ %s\n", "", advice);
+	struct buf line CLEANUP(buf_release) = BUF_INIT, wrapped CLEANUP(buf_release) = BUF_INIT;
+	unsigned columns = cli_columns(fileno(out));
+	const char *shown;
+
+	buf_printf(&line, "  %-8s %-12s  %s", verdicts[verdict].word, what, text);
+	cli_wrap_line(&wrapped, buf_cstr(&line), line.len, 0, columns);
+	if (advice) {
+		buf_reset(&line);
+		buf_printf(&line, "%25s→ %s", "", advice);
+		cli_wrap_line(&wrapped, buf_cstr(&line), line.len, 27, columns);
+	}
+	shown = buf_cstr(&wrapped);
+	if (colour && wrapped.len > 10)
+		(void)fprintf(out, "  %s%.8s\033[0m%s", verdicts[verdict].colour, shown + 2,
+			      shown + 10);
+	else
+		(void)fputs(shown, out);
 }
 
 static void write_json(struct doctor *d, enum store_verdict verdict, const char *what,
@@ -241,7 +254,7 @@ int cli_doctor(int argc, char **argv)
 	d.url.takes_cache = true;
 	code = cli_url_parse(&d.url, argc, argv, &cli_doctor_options);
 	if (code == 0 && d.url.help)
-		cli_doctor_help(stdout);
+		cli_show_help(cli_doctor_help);
 	else if (code == 0 && d.url.rest_count > 0)
 		code = cli_say(EXIT_FAILED, "doctor takes one URL or folder, not \"%s\" as well",
 			       d.url.rest[0]);

@@ -55,7 +55,7 @@ static void check_requests(struct doctor *d, const struct cli_answer *a)
 
 	doctor_say(d, odd ? STORE_ODD : STORE_FINE, "requests",
 		   "levels3fs trace shows them as they fail",
-		   "%llu, of which %llu failed (what is not there counts, too)",
+		   "%llu, of which %llu failed",
 		   (unsigned long long)all, (unsigned long long)failed);
 	if (*cli_answer_text(a, "last_error"))
 		doctor_say(d, STORE_ODD, "last trouble", NULL, "%s",

@@ -186,45 +186,48 @@ static void print_holder(const struct fsck *c)
 static void print_counts(const struct fsck *c)
 {
 	const struct fs_check_result *r = &c->result.counts;
-	char size[SIZE_STR_LEN], lost[SIZE_STR_LEN];
+	char size[SIZE_STR_LEN], lost[SIZE_STR_LEN], counts[6][CLI_COUNTED_LEN];
 
-	(void)printf("%llu inodes, %llu names, %llu extents, %llu segments, %llu tables, %llu "
-		     "orphans, %s of data\n",
-		     (ull)r->inodes, (ull)r->dentries, (ull)r->extents, (ull)r->segments,
-		     (ull)r->tables, (ull)r->orphans, format_size(r->bytes, size));
+	(void)printf("%s, %s, %s, %s, %s, %s, %s of data\n",
+		     cli_counted(r->inodes, "inode", "inodes", counts[0]),
+		     cli_counted(r->dentries, "name", "names", counts[1]),
+		     cli_counted(r->extents, "extent", "extents", counts[2]),
+		     cli_counted(r->segments, "segment", "segments", counts[3]),
+		     cli_counted(r->tables, "table", "tables", counts[4]),
+		     cli_counted(r->orphans, "orphan", "orphans", counts[5]),
+		     format_size(r->bytes, size));
 	if (r->lost_bytes)
 		(void)printf(
 			"%s of files are lost, as an earlier repair has noted: reading them is "
 			"an error\n",
 			format_size(r->lost_bytes, lost));
 	if (r->unreferenced_objects)
-		(void)printf("%llu objects are not used any more and will be removed by the next "
-			     "mount\n",
-			     (ull)r->unreferenced_objects);
+		(void)printf("not used any more: %s, for the next mount to remove\n",
+			     cli_counted(r->unreferenced_objects, "object", "objects", counts[0]));
 	if (c->result.foreign_objects)
-		(void)printf("%llu objects are not of levels3 and were left alone\n",
-			     (ull)c->result.foreign_objects);
+		(void)printf(
+			"not of levels3: %s, left alone\n",
+			cli_counted(c->result.foreign_objects, "object", "objects", counts[0]));
 	if (c->result.aside_objects)
 		(void)printf(
-			"%llu objects under aside/ are what repairs took out of the way; they may "
-			"be deleted\n",
-			(ull)c->result.aside_objects);
+			"taken out of the way by repairs: %s under aside/, which may be deleted\n",
+			cli_counted(c->result.aside_objects, "object", "objects", counts[0]));
 }
 
 static void print_verdict(const struct fsck *c)
 {
 	const struct fs_fsck_result *r = &c->result;
+	char found[CLI_COUNTED_LEN];
 
+	(void)cli_counted(r->found, "problem", "problems", found);
 	if (r->found == 0)
 		(void)printf("%s is sound\n", c->url.url);
 	else if (!c->repair)
-		(void)printf("%s has %llu problems; nothing was changed\n", c->url.url,
-			     (ull)r->found);
+		(void)printf("%s has %s; nothing was changed\n", c->url.url, found);
 	else if (r->left == 0)
-		(void)printf("%s had %llu problems, and is sound now\n", c->url.url, (ull)r->found);
+		(void)printf("%s had %s, and is sound now\n", c->url.url, found);
 	else
-		(void)printf("%s had %llu problems; %llu are left\n", c->url.url, (ull)r->found,
-			     (ull)r->left);
+		(void)printf("%s had %s; %llu left\n", c->url.url, found, (ull)r->left);
 }
 
 /* ---- as JSON ---- */
@@ -446,7 +449,7 @@ int cli_fsck(int argc, char **argv)
 	c.repair = c.url.flags & cli_flag('r');
 	c.json = c.url.flags & cli_flag('j');
 	if (code == 0 && c.url.help)
-		cli_fsck_help(stdout);
+		cli_show_help(cli_fsck_help);
 	else if (code == 0 && c.url.rest_count > 0)
 		code = cli_say(FSCK_USAGE,
 			       "fsck needs one URL: levels3fs fsck URL (options come after -o)");

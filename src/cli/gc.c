@@ -92,17 +92,16 @@ static void print_waiting(const struct collecting *c, bool mounted)
 	const struct fs_gc_result *r = &c->result;
 	time_t until = (time_t)(clock_system.real_ns(&clock_system) / 1000000000 +
 				(int64_t)(r->due_ms / MS_PER_S) + 1);
-	char size[SIZE_STR_LEN], when[32] = "";
+	char size[SIZE_STR_LEN], when[32] = "", count[CLI_COUNTED_LEN];
 	struct tm tm;
 
 	if (r->waiting == 0)
 		return;
 	if (localtime_r(&until, &tm))
 		(void)strftime(when, sizeof(when), "%H:%M:%S", &tm);
-	(void)printf("  %-14s %llu objects, %s, until %s at most: readers elsewhere may still want "
-		     "them\n",
-		     "waiting", (unsigned long long)r->waiting, format_size(r->waiting_bytes, size),
-		     when);
+	(void)printf("  %-14s %s, %s, until %s at most: readers elsewhere may still want them\n",
+		     "waiting", cli_counted(r->waiting, "object", "objects", count),
+		     format_size(r->waiting_bytes, size), when);
 	if (!c->dry_run)
 		(void)printf("  %-14s %s\n", "",
 			     mounted ? "the mount deletes them then"
@@ -112,23 +111,24 @@ static void print_waiting(const struct collecting *c, bool mounted)
 static void print_text(const struct collecting *c, bool mounted)
 {
 	const struct fs_gc_result *r = &c->result;
-	char size[SIZE_STR_LEN], live[SIZE_STR_LEN];
+	char size[SIZE_STR_LEN], live[SIZE_STR_LEN], count[CLI_COUNTED_LEN];
 
 	if (r->found == 0 && r->rewrite == 0 && r->deleted == 0 && r->waiting == 0) {
 		(void)printf("nothing is left over\n");
 		return;
 	}
-	(void)printf("  %-14s %llu objects that nothing refers to, %s\n",
-		     c->dry_run ? "to collect" : "found", (unsigned long long)r->found,
+	(void)printf("  %-14s %s that nothing refers to, %s\n", c->dry_run ? "to collect" : "found",
+		     cli_counted(r->found, "object", "objects", count),
 		     format_size(r->found_bytes, size));
 	if (r->rewrite)
-		(void)printf("  %-14s %llu objects, %s, of which at most %s are in use\n",
-			     "to rewrite", (unsigned long long)r->rewrite,
+		(void)printf("  %-14s %s, %s, of which at most %s are in use\n", "to rewrite",
+			     cli_counted(r->rewrite, "object", "objects", count),
 			     format_size(r->rewrite_bytes, size),
 			     format_size(r->in_use_bytes, live));
 	if (!c->dry_run)
-		(void)printf("  %-14s %llu objects, %s\n", "deleted",
-			     (unsigned long long)r->deleted, format_size(r->deleted_bytes, size));
+		(void)printf("  %-14s %s, %s\n", "deleted",
+			     cli_counted(r->deleted, "object", "objects", count),
+			     format_size(r->deleted_bytes, size));
 	print_waiting(c, mounted);
 }
 
@@ -305,7 +305,7 @@ int cli_gc(int argc, char **argv)
 	c.url.takes_dir = true;
 	code = cli_url_parse(&c.url, argc, argv, &cli_gc_options);
 	if (code == 0 && c.url.help)
-		cli_gc_help(stdout);
+		cli_show_help(cli_gc_help);
 	else if (code == 0 && c.url.rest_count > 0)
 		code = cli_say(EXIT_FAILED, "gc takes one folder or URL, not \"%s\" as well",
 			       c.url.rest[0]);

@@ -67,18 +67,18 @@ void cli_warmup_help(FILE *out)
 static void take_object(struct inspecting *i, const char *line)
 {
 	uint64_t extents, compressed, bytes, stored, cached;
-	char key[64], size[SIZE_STR_LEN], as[SIZE_STR_LEN];
+	char key[64], size[SIZE_STR_LEN], as[SIZE_STR_LEN], count[CLI_COUNTED_LEN];
 
 	if (sscanf(line, "o %63s %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, key,
 		   &extents, &compressed, &bytes, &stored, &cached) != 6)
 		return;
 	if (!i->json) {
-		(void)fprintf(
-			i->objects,
-			"    %s  %llu extents, %llu compressed; %s as %s, %.0f %% in the cache\n",
-			key, (unsigned long long)extents, (unsigned long long)compressed,
-			format_size(bytes, size), format_size(stored, as),
-			stored ? 100.0 * (double)cached / (double)stored : 100.0);
+		(void)fprintf(i->objects,
+			      "    %s  %s, %llu compressed; %s as %s, %.0f %% in the cache\n", key,
+			      cli_counted(extents, "extent", "extents", count),
+			      (unsigned long long)compressed, format_size(bytes, size),
+			      format_size(stored, as),
+			      stored ? 100.0 * (double)cached / (double)stored : 100.0);
 		return;
 	}
 	(void)fprintf(i->objects, "%s\n    {\"key\": \"%s\", ", i->object_count++ ? "," : "", key);
@@ -94,13 +94,13 @@ static void take_object(struct inspecting *i, const char *line)
 static int take_line(struct inspecting *i, const char *line)
 {
 	uint64_t bytes, files;
-	char size[SIZE_STR_LEN];
+	char size[SIZE_STR_LEN], count[CLI_COUNTED_LEN];
 
 	if (line[0] == 'o' && i->objects)
 		take_object(i, line);
 	else if (sscanf(line, "p %" SCNu64 " %" SCNu64, &bytes, &files) == 2)
-		cli_progress(&i->progress, "%s: %llu files, %s", i->path, (unsigned long long)files,
-			     format_size(bytes, size));
+		cli_progress(&i->progress, "%s, %s: %s", cli_counted(files, "file", "files", count),
+			     format_size(bytes, size), i->path);
 	else
 		return cli_answer_add(&i->answer, line);
 	return 0;
@@ -147,6 +147,12 @@ static const char *size_of(const struct inspecting *i, const char *key, char out
 	return format_size(cli_answer_number(&i->answer, key), out);
 }
 
+static const char *count_of(const struct inspecting *i, const char *key, const char *one,
+			    const char *many, char out[CLI_COUNTED_LEN])
+{
+	return cli_counted(cli_answer_number(&i->answer, key), one, many, out);
+}
+
 static void print_if_any(const struct inspecting *i, const char *label, const char *key)
 {
 	char size[SIZE_STR_LEN];
@@ -155,29 +161,15 @@ static void print_if_any(const struct inspecting *i, const char *label, const ch
 		(void)printf("  %-14s %s\n", label, size_of(i, key, size));
 }
 
-static const char *type_name(uint64_t mode)
-{
-	switch (mode & S_IFMT) {
-	case S_IFREG:
-		return "file";
-	case S_IFDIR:
-		return "folder";
-	case S_IFLNK:
-		return "symbolic link";
-	default:
-		return "special file";
-	}
-}
-
 static void print_info(const struct inspecting *i, const char *objects)
 {
 	uint64_t mode = cli_answer_number(&i->answer, "mode");
 	uint64_t stored = cli_answer_number(&i->answer, "stored_bytes");
-	char a[SIZE_STR_LEN], b[SIZE_STR_LEN];
+	char a[SIZE_STR_LEN], b[SIZE_STR_LEN], count[CLI_COUNTED_LEN];
 
 	(void)printf("%s\n  %-14s %s, %s, mode %04o, links %s\n", i->path, "inode",
-		     cli_answer_text(&i->answer, "inode"), type_name(mode), (unsigned)mode & 07777,
-		     cli_answer_text(&i->answer, "links"));
+		     cli_answer_text(&i->answer, "inode"), cli_type_name(mode),
+		     (unsigned)mode & 07777, cli_answer_text(&i->answer, "links"));
 	(void)printf("  %-14s %s bytes, %s allocated\n", "size",
 		     cli_answer_text(&i->answer, "size"), size_of(i, "allocated_bytes", a));
 	(void)printf("  %-14s %s\n", "extents", cli_answer_text(&i->answer, "extents"));
@@ -187,9 +179,9 @@ static void print_info(const struct inspecting *i, const char *objects)
 	print_if_any(i, "LOST", "lost_bytes");
 	if (stored == 0)
 		return;
-	(void)printf("  %-14s %s, %s of it in the cache; in %s objects:\n%s", "stored",
+	(void)printf("  %-14s %s, %s of it in the cache; in %s:\n%s", "stored",
 		     format_size(stored, a), size_of(i, "cached_bytes", b),
-		     cli_answer_text(&i->answer, "object_count"), objects);
+		     count_of(i, "object_count", "object", "objects", count), objects);
 }
 
 static int info(struct inspecting *i)
@@ -216,7 +208,7 @@ static int info(struct inspecting *i)
 
 static int summary(struct inspecting *i)
 {
-	char size[SIZE_STR_LEN], allocated[SIZE_STR_LEN];
+	char size[SIZE_STR_LEN], allocated[SIZE_STR_LEN], counts[4][CLI_COUNTED_LEN];
 	int code = ask(i);
 
 	if (code)
@@ -226,12 +218,12 @@ static int summary(struct inspecting *i)
 		(void)printf("}\n");
 		return 0;
 	}
-	(void)printf("%s: %s files, %s folders, %s symbolic links, %s others; files have %s, all "
-		     "takes %s\n",
-		     i->path, cli_answer_text(&i->answer, "files"),
-		     cli_answer_text(&i->answer, "folders"), cli_answer_text(&i->answer, "links"),
-		     cli_answer_text(&i->answer, "others"), size_of(i, "size_bytes", size),
-		     size_of(i, "allocated_bytes", allocated));
+	(void)printf("%s: %s, %s, %s, %s; files have %s, all takes %s\n", i->path,
+		     count_of(i, "files", "file", "files", counts[0]),
+		     count_of(i, "folders", "folder", "folders", counts[1]),
+		     count_of(i, "links", "symbolic link", "symbolic links", counts[2]),
+		     count_of(i, "others", "other", "others", counts[3]),
+		     size_of(i, "size_bytes", size), size_of(i, "allocated_bytes", allocated));
 	return 0;
 }
 
@@ -239,7 +231,7 @@ static int summary(struct inspecting *i)
 
 static int warmup(struct inspecting *i)
 {
-	char fetched[SIZE_STR_LEN], held[SIZE_STR_LEN];
+	char fetched[SIZE_STR_LEN], held[SIZE_STR_LEN], count[CLI_COUNTED_LEN];
 	int code = ask(i);
 	bool full = strcmp(cli_answer_text(&i->answer, "full"), "true") == 0;
 
@@ -249,8 +241,8 @@ static int warmup(struct inspecting *i)
 		print_json(i);
 		(void)printf("}\n");
 	} else {
-		(void)printf("%s: %s files are in the cache: %s fetched, %s were there\n", i->path,
-			     cli_answer_text(&i->answer, "files"),
+		(void)printf("%s: in the cache: %s; %s fetched, %s were there\n", i->path,
+			     count_of(i, "files", "file", "files", count),
 			     size_of(i, "fetched_bytes", fetched), size_of(i, "held_bytes", held));
 	}
 	(void)fflush(stdout);
@@ -278,7 +270,7 @@ static int run(int argc, char **argv, int (*fn)(struct inspecting *i), void (*he
 
 	while ((opt = option_next(argc, argv, "h", longs)) != -1) {
 		if (opt == 'h') {
-			help(stdout);
+			cli_show_help(help);
 			return 0;
 		}
 		if (opt == '?')

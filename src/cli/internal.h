@@ -4,6 +4,7 @@
  *
  *	cli.c       the table of verbs, help, typos
  *	say.c       messages, progress
+ *	wrap.c      text for narrow terminals
  *	url.c       what verbs on a URL share
  *	place.c     which mount a word means
  *	mkfs.c      mkfs
@@ -110,6 +111,23 @@ int cli_say_error(int code, int err, const char *what);
 void cli_json_string(FILE *out, const char *s);
 /* Shows the text, and asks for the word on a terminal. 0: go on (at once with yes); else not. */
 int cli_confirm(bool yes, const char *word, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+#define CLI_COUNTED_LEN 64
+/* "1 file", "3 files" */
+const char *cli_counted(uint64_t n, const char *one, const char *many, char out[CLI_COUNTED_LEN]);
+/* Of a file by its mode. */
+const char *cli_type_name(uint64_t mode);
+
+/* ---- wrap.c ---- */
+
+/* How wide the terminal is; 0: it is none. */
+unsigned cli_columns(int fd);
+/* Bytes of the first characters. */
+size_t cli_cut(const char *text, size_t columns);
+/* A line whose further lines begin below column `hang`, or, of a list, below its text; and its end. 0 columns: as it is. */
+void cli_wrap_line(struct buf *out, const char *line, size_t len, size_t hang, size_t columns);
+/* Lines that were made for a wider terminal, as paragraphs; each with its end. */
+void cli_wrap_text(struct buf *out, const char *text, size_t columns);
 
 /* Something that takes long: on a terminal one line that changes, elsewhere a line now and then. */
 struct cli_progress {

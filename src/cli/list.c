@@ -75,24 +75,6 @@ static void print_target(const struct lister *l, uint64_t ino)
 		(void)printf(" -> %s", buf_cstr(&target));
 }
 
-static const char *type_name(uint32_t mode)
-{
-	switch (mode & S_IFMT) {
-	case S_IFREG:
-		return "file";
-	case S_IFDIR:
-		return "folder";
-	case S_IFLNK:
-		return "link";
-	case S_IFIFO:
-		return "fifo";
-	case S_IFSOCK:
-		return "socket";
-	default:
-		return "device";
-	}
-}
-
 /* The path of an entry in a folder; of what is listed itself there is none. */
 static int path_of(const char *folder, const char *name, struct buf *out)
 {
@@ -118,7 +100,7 @@ static void print_json(const struct lister *l, const char *folder, const char *n
 	cli_json_string(stdout, buf_cstr(&text));
 	(void)printf(", \"type\": \"%s\", \"inode\": %llu, \"mode\": \"%04o\", \"links\": %u, "
 		     "\"uid\": %u, \"gid\": %u, \"size\": %llu, \"mtime\": %lld.%09ld",
-		     type_name(a->mode), (unsigned long long)a->ino, a->mode & 07777, a->nlink,
+		     cli_type_name(a->mode), (unsigned long long)a->ino, a->mode & 07777, a->nlink,
 		     a->uid, a->gid, (unsigned long long)a->size, (long long)a->mtime.tv_sec,
 		     a->mtime.tv_nsec);
 	buf_reset(&text);
@@ -230,9 +212,9 @@ const struct cli_options cli_ls_options = { "o:hlRj", cli_url_longs };
 
 int cli_ls(int argc, char **argv)
 {
-	static const struct cli_url_verb verb = {
-		.options = &cli_ls_options, .help = cli_ls_help, .run = list_paths
-	};
+	static const struct cli_url_verb verb = { .options = &cli_ls_options,
+						  .help = cli_ls_help,
+						  .run = list_paths };
 
 	return cli_url_run(argc, argv, &verb);
 }
@@ -302,9 +284,9 @@ const struct cli_options cli_cat_options = { "o:h", cli_url_longs };
 
 int cli_cat(int argc, char **argv)
 {
-	static const struct cli_url_verb verb = {
-		.options = &cli_cat_options, .help = cli_cat_help, .run = cat_files
-	};
+	static const struct cli_url_verb verb = { .options = &cli_cat_options,
+						  .help = cli_cat_help,
+						  .run = cat_files };
 
 	return cli_url_run(argc, argv, &verb);
 }

@@ -48,7 +48,7 @@ int cli_log(int argc, char **argv)
 	while ((opt = option_next(argc, argv, "h", longs)) != -1) {
 		if (opt != 'h')
 			return cli_say_option(EXIT_FAILED, argv[0]);
-		cli_log_help(stdout);
+		cli_show_help(cli_log_help);
 		return 0;
 	}
 	if (argc - optind < 1 || argc - optind > 2)

@@ -5,17 +5,18 @@
 #include <ctype.h>
 #include <string.h>
 
-#define WIDTH 100
+#define WIDTH 100 /* and no wider than the terminal */
 #define INDENT "  "
 
-/* Words on lines of at most WIDTH characters, without the marks of those that are to be taken literally. */
+/* Words on lines of a width, without the marks of those that are to be taken literally. */
 static void print_wrapped(FILE *out, const char *text)
 {
-	size_t column = 0;
+	size_t columns = cli_columns(fileno(out)), column = 0;
+	size_t width = columns ? min_u64(columns, WIDTH) : WIDTH;
 
 	for (text += strspn(text, " "); *text; text += strspn(text, " ")) {
 		size_t len = strcspn(text, " ");
-		bool breaks = column > 0 && column + 1 + len > WIDTH;
+		bool breaks = column > 0 && column + 1 + len > width;
 
 		(void)fputs(column == 0 ? INDENT : breaks ? "\n" INDENT : " ", out);
 		column = (column == 0 || breaks ? strlen(INDENT) : column + 1) + len;

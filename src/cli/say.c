@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define TERMINAL_EVERY_MS 200
@@ -34,10 +35,14 @@ int cli_say_error(int code, int err, const char *what)
 	return cli_say(code, "%s: %s", what, buf_cstr(&why));
 }
 
+#define PROGRESS_BYTES 512
+
 void cli_progress(struct cli_progress *p, const char *fmt, ...)
 {
 	uint64_t now = clock_mono_ms(&clock_system);
 	bool terminal = isatty(STDERR_FILENO);
+	unsigned columns = cli_columns(STDERR_FILENO);
+	char line[PROGRESS_BYTES];
 	va_list ap;
 
 	if (now < p->next_ms)
@@ -48,14 +53,45 @@ void cli_progress(struct cli_progress *p, const char *fmt, ...)
 		return;
 	}
 	p->next_ms = now + (terminal ? TERMINAL_EVERY_MS : LOG_EVERY_MS);
-	(void)fputs(terminal ? "\r\033[K" : "levels3fs: ", stderr);
 	va_start(ap, fmt);
-	(void)vfprintf(stderr, fmt, ap);
+	(void)vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
+	/* Of a line that went on below, only the last part could be taken back. */
+	if (columns)
+		line[cli_cut(line, columns - 1)] = '\0';
+	(void)fprintf(stderr, "%s%s", terminal ? "\r\033[K" : "levels3fs: ", line);
 	if (!terminal)
 		(void)fputc('\n', stderr);
 	(void)fflush(stderr);
 	p->shown = terminal;
+}
+
+const char *cli_counted(uint64_t n, const char *one, const char *many, char out[CLI_COUNTED_LEN])
+{
+	(void)snprintf(out, CLI_COUNTED_LEN, "%llu %s", (unsigned long long)n, n == 1 ? one : many);
+	return out;
+}
+
+const char *cli_type_name(uint64_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFREG:
+		return "file";
+	case S_IFDIR:
+		return "folder";
+	case S_IFLNK:
+		return "symbolic link";
+	case S_IFIFO:
+		return "fifo";
+	case S_IFSOCK:
+		return "socket";
+	case S_IFCHR:
+		return "character device";
+	case S_IFBLK:
+		return "block device";
+	default:
+		return "unknown";
+	}
 }
 
 #define BAR_CHARS 24

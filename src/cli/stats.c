@@ -87,14 +87,14 @@ static double commit_ms(const struct change *c)
 
 static void print_header(void)
 {
-	(void)fputs("-------operations/s------- ----requests/s---- ------bytes/s------ --not "
-		    "stored-- cache --commits--\n"
-		    "   all   read  write other    get   put other        in       out     bytes "
-		    " age s hit %   /s     ms\n",
-		    stdout);
+	/* On 80 columns. */
+	(void)fputs(
+		"-----operations/s------ --requests/s--- --bytes/s-- -not stored cache -commits-\n"
+		"  all  read write other  get  put other    in   out bytes age s hit %  /s    ms\n",
+		stdout);
 }
 
-/* Five digits at most, without a unit. */
+/* Four digits and a unit at most. */
 static const char *short_size(double bytes, char out[16])
 {
 	static const char units[] = "BKMGTP";
@@ -124,7 +124,7 @@ static void print_line(const struct change *c)
 	double hits = hit_rate(c);
 	char in[16], out[16], dirty[16], hit[16], ms[16];
 
-	(void)printf("%6.0f %6.0f %6.0f %5.0f %6.0f %5.0f %5.0f %9s %9s %9s %6.1f %5s %4.0f %6s\n",
+	(void)printf("%5.0f %5.0f %5.0f %5.0f %4.0f %4.0f %5.0f %5s %5s %5s %5.1f %5s %3.0f %5s\n",
 		     ops, read, write, ops - read - write, get, put, requests - get - put,
 		     short_size(rate(c, "requests.bytes_in"), in),
 		     short_size(rate(c, "requests.bytes_out"), out),
@@ -308,7 +308,7 @@ int cli_stats(int argc, char **argv)
 	if (code)
 		return code;
 	if (s.help) {
-		cli_stats_help(stdout);
+		cli_show_help(cli_stats_help);
 		return 0;
 	}
 	if (argc - optind != 1)

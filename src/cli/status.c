@@ -2,6 +2,7 @@
 /* status: what the daemon of a mount says of itself, as text or JSON. */
 #include "cli/internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -255,6 +256,26 @@ int cli_status_write(FILE *out, const char *lines, bool json)
 	return err;
 }
 
+/* On a terminal no wider than that is. */
+static int show_text(struct cli_answer *a, const struct cli_prices *prices)
+{
+	struct buf wrapped CLEANUP(buf_release) = BUF_INIT;
+	char *text CLEANUP(free_ptr) = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+	int err = f ? write_answer(f, a, false, prices) : -ENOMEM;
+
+	if (f && fclose(f) != 0)
+		err = -ENOMEM;
+	if (err >= 0) {
+		cli_wrap_text(&wrapped, text, cli_columns(STDOUT_FILENO));
+		err = buf_error(&wrapped);
+	}
+	if (err >= 0)
+		(void)fputs(buf_cstr(&wrapped), stdout);
+	return err;
+}
+
 static int show(const char *path, bool json, const struct cli_prices *prices)
 {
 	struct cli_answer a;
@@ -262,7 +283,7 @@ static int show(const char *path, bool json, const struct cli_prices *prices)
 
 	if (err < 0)
 		return cli_ask_failed(path, err);
-	err = write_answer(stdout, &a, json, prices);
+	err = json ? write_answer(stdout, &a, true, prices) : show_text(&a, prices);
 	if (err < 0)
 		(void)cli_say_error(EXIT_FAILED, err, "status");
 	cli_answer_release(&a);
@@ -285,7 +306,7 @@ int cli_status(int argc, char **argv)
 	(void)cli_prices_parse(CLI_PRICES_DEFAULT, &prices);
 	while ((opt = option_next(argc, argv, "h", longs)) != -1) {
 		if (opt == 'h') {
-			cli_status_help(stdout);
+			cli_show_help(cli_status_help);
 			return 0;
 		}
 		if (opt == '?')

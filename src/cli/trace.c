@@ -238,7 +238,7 @@ int cli_trace(int argc, char **argv)
 	if (code)
 		return code;
 	if (t.help) {
-		cli_trace_help(stdout);
+		cli_show_help(cli_trace_help);
 		return 0;
 	}
 	if (argc - optind != 1)

@@ -313,7 +313,7 @@ int cli_umount(int argc, char **argv)
 	int code = parse(&c, argc, argv);
 
 	if (code == 0 && c.help)
-		cli_umount_help(stdout);
+		cli_show_help(cli_umount_help);
 	else if (code == 0)
 		code = run(&c);
 	return code;

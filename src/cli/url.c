@@ -183,7 +183,7 @@ static int parse_and_run(struct cli_url *u, int argc, char **argv, const struct 
 	if (code)
 		return code;
 	if (u->help) {
-		v->help(stdout);
+		cli_show_help(v->help);
 		return 0;
 	}
 	if (v->url_only && u->rest_count > 0)

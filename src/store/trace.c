@@ -51,13 +51,19 @@ static struct timer begin(struct store *s, enum store_op op, const char *key)
 				      .took_ns = clock_system.mono_ns(&clock_system) } };
 }
 
+/* What is not there, or is there already, was asked, and has been answered. */
+static bool is_failure(int result)
+{
+	return result < 0 && result != -ENOENT && result != -L3_PRECONDITION;
+}
+
 static int finish(struct timer *timer, int result, uint64_t out, uint64_t in)
 {
 	struct trace *t = timer->t;
 
 	add(&t->counts.in_flight, UINT64_MAX); /* one fewer */
 	add(&t->counts.requests[timer->r.op], 1);
-	if (result < 0)
+	if (is_failure(result))
 		add(&t->counts.failed[timer->r.op], 1);
 	add(&t->counts.bytes_out, out);
 	add(&t->counts.bytes_in, in);

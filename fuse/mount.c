@@ -7,6 +7,7 @@
 #include "mount.h"
 #include "daemon.h"
 #include "mountpoint.h"
+#include "supervisor.h"
 
 #include "cli/cli.h"
 #include "util/option.h"
@@ -63,17 +64,18 @@ static void list_options(FILE *out, const struct fs_option_info *list)
 
 void mount_help(FILE *out)
 {
-	(void)fputs("usage: levels3fs [mount] URL DIR [-o OPTION[,OPTION]…] [-f] [-d]\n"
-		    "       levels3fs mount NAME [DIR] [-o …]\n\n"
-		    "Mounts the filesystem in URL (s3://BUCKET/PREFIX or file:///FOLDER) on the "
-		    "folder DIR, and\n"
-		    "returns when it can be used. NAME is one of levels3fs.conf(5).\n\n"
-		    "  -o, --options OPTIONS  see below; may be given several times\n"
-		    "  -r, --read-only        the same as -o ro\n"
-		    "  -f, --foreground       stay in the foreground until it is unmounted\n"
-		    "  -d, --debug            show every operation; implies -f\n\n"
-		    "Options of the filesystem (with the default; levels3fs help OPTION says more):\n",
-		    out);
+	(void)fputs(
+		"usage: levels3fs [mount] URL DIR [-o OPTION[,OPTION]…] [-f] [-d]\n"
+		"       levels3fs mount NAME [DIR] [-o …]\n\n"
+		"Mounts the filesystem in URL (s3://BUCKET/PREFIX or file:///FOLDER) on the "
+		"folder DIR, and\n"
+		"returns when it can be used. NAME is one of levels3fs.conf(5).\n\n"
+		"  -o, --options OPTIONS  see below; may be given several times\n"
+		"  -r, --read-only        the same as -o ro\n"
+		"  -f, --foreground       stay in the foreground until it is unmounted\n"
+		"  -d, --debug            show every operation; implies -f\n\n"
+		"Options of the filesystem (with the default; levels3fs help OPTION says more):\n",
+		out);
 	list_options(out, fs_options());
 	(void)fputs("\nOptions of the mount:\n", out);
 	list_options(out, mount_options_list());
@@ -401,6 +403,8 @@ static int mount_it(struct command *c)
 		return say_note(EXIT_USAGE, err);
 	if (c->fake)
 		return 0;
+	if (c->foreground && supervisor_is_there() && mountpoint_check_fstab(c->dir) < 0)
+		return say_note(EXIT_USAGE, -EBUSY);
 	err = mountpoint_check(c->dir, c->options.nonempty, dir);
 	if (err >= 0)
 		err = mountpoint_check_fuse();

@@ -5,6 +5,8 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <mntent.h>
+#include <paths.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,6 +125,47 @@ int mountpoint_check(const char *path, bool may_be_nonempty, char ret_dir[PATH_M
 			return err;
 	}
 	return check_folder(ret_dir, may_be_nonempty);
+}
+
+/* ---- a service beside fstab ---- */
+
+/* A line that systemd mounts by itself, at boot or when somebody looks there. */
+static bool mounts_by_itself(const struct mntent *line)
+{
+	return !hasmntopt(line, "noauto") || hasmntopt(line, "x-systemd.automount");
+}
+
+/* By their names alone: to look at the folders of other lines would wait for what hangs there. */
+static bool same_folder(const char *a, const char *b)
+{
+	size_t len = strlen(a), other = strlen(b);
+
+	while (len > 1 && a[len - 1] == '/')
+		len--;
+	while (other > 1 && b[other - 1] == '/')
+		other--;
+	return len == other && memcmp(a, b, len) == 0;
+}
+
+int mountpoint_check_fstab(const char *path)
+{
+	FILE *f = setmntent(_PATH_MNTTAB, "re");
+	const struct mntent *line;
+	char dir[PATH_MAX];
+	int err = resolve(path, dir);
+
+	while (f && err >= 0 && (line = getmntent(f)))
+		if (mounts_by_itself(line) &&
+		    (same_folder(line->mnt_dir, dir) || same_folder(line->mnt_dir, path)))
+			err = err_note(
+				-EBUSY,
+				"%s is in " _PATH_MNTTAB
+				", too, so that systemd would mount it twice: "
+				"disable this service, or take that line out (or give it noauto)",
+				line->mnt_dir);
+	if (f)
+		(void)endmntent(f);
+	return err;
 }
 
 /* ---- folders apart ---- */

@@ -12,6 +12,8 @@ int mountpoint_check(const char *path, bool may_be_nonempty, char ret_dir[PATH_M
  * among its objects; a cache folder in the mountpoint is hidden, too. dir: as from above. */
 int mountpoint_check_store(const char *dir, const char *url);
 int mountpoint_check_cache(const char *dir, const char *cache_dir);
+/* For a service of systemd: no line of fstab, of which systemd makes a unit as well, is about the same folder. */
+int mountpoint_check_fstab(const char *path);
 /* /dev/fuse, and fusermount3 for users other than root. */
 int mountpoint_check_fuse(void);
 

@@ -154,6 +154,13 @@ static void *watch_thread(void *arg)
 
 /* ---- beginning ---- */
 
+bool supervisor_is_there(void)
+{
+	const char *name = getenv("NOTIFY_SOCKET");
+
+	return name && *name;
+}
+
 /* A path, or "@NAME" for an abstract socket. */
 static int take_address(const char *name)
 {

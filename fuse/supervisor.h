@@ -20,6 +20,8 @@
 
 struct daemon;
 
+/* Before supervisor_start: has something like systemd started us? */
+bool supervisor_is_there(void);
 /* Takes NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID out of the environment. Before other threads begin. */
 int supervisor_start(struct daemon *d);
 /* Lines "VARIABLE=VALUE". Any thread; never waits. */

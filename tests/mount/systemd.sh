@@ -16,6 +16,22 @@ NOTIFY_SOCKET=relative timeout 60 "$PROGRAM" mount -f "$URL" "$MNT" -o "$(store_
 grep -q 'NOTIFY_SOCKET=relative' "$WORK/err" || fail "it says $(cat "$WORK/err")"
 [ "$STORE" = file ] || exit 0 # the rest knows no store
 
+# ---- beside a line of fstab, of which systemd makes a unit by itself
+beside() { # OPTIONS-OF-THE-LINE PATTERN
+	printf '# %s\n%s %s/ levels3fs %s 0 0\n' "$MNT" "$URL" "$MNT" "$1" >"$WORK/fstab"
+	NOTIFY_SOCKET=@nobody-$$ timeout 60 unshare -m bash -c 'mount --bind "$0" /etc/fstab && exec "$@"' "$WORK/fstab" \
+		"$PROGRAM" mount -f file:///no/such/store "$MNT" -o cache_dir=none 2>"$WORK/err"
+	local status=$?
+	grep -q "$2" "$WORK/err" || fail "beside a line with $1 it says $(cat "$WORK/err")"
+	return $status
+}
+if [ -e /etc/fstab ]; then
+	beside _netdev 'is in /etc/fstab, too'
+	[ $? = 1 ] || fail "systemd would try it again and again: status $?"
+	beside noauto,x-systemd.automount 'is in /etc/fstab, too'
+	beside noauto 'no/such/store'
+fi
+
 # ---- the files
 mkdir -p "$WORK/verify"
 sed "s|^ExecStart=[^ ]*|ExecStart=$PROGRAM|" "$unit" >"$WORK/verify/levels3fs@.service"
@@ -94,6 +110,12 @@ check "stop" inside timeout 60 systemctl stop levels3fs@photos
 [ "$(property Result)" = success ] || fail "stopped with $(property Result): $(journal)"
 [ "$(stored /file)" = two ] || fail "not stored when it was stopped"
 inside kill "$(cat "$shared/pid")"
+
+# with a line in fstab it says that once, and is not tried again
+inside sh -c "echo '$URL /srv/photos levels3fs nofail 0 0' >/etc/fstab"
+! inside timeout 60 systemctl start levels3fs@photos 2>/dev/null || fail "started beside a line in fstab"
+[ "$(property ActiveState) $(property ExecMainStatus)" = "failed 1" ] || fail "beside a line in fstab it is $(property ActiveState), status $(property ExecMainStatus)"
+inside sh -c ': >/etc/fstab && systemctl reset-failed levels3fs@photos'
 
 # the mount unit, with the helpers of mount(8) and umount(8)
 check "mount unit" inside timeout 60 systemctl start srv-photos.mount

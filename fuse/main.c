@@ -23,7 +23,9 @@ static const struct cli_verb mount_verb = {
 	.more = mount_options_list,
 };
 
-static const struct mount_words words = { .status = cli_status_write, .trace = cli_trace_write };
+static const struct mount_words words = { .status = cli_status_write,
+					  .trace = cli_trace_write,
+					  .show_help = cli_show_help };
 
 static const struct cli_host host = { .check_fuse = mountpoint_check_fuse,
 				      .cache_dir = mount_cache_dir };

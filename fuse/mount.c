@@ -9,7 +9,6 @@
 #include "mountpoint.h"
 #include "supervisor.h"
 
-#include "cli/cli.h"
 #include "util/option.h"
 
 #include <errno.h>
@@ -428,7 +427,7 @@ static int run(int argc, char **argv, int (*parse)(struct command *c, int argc, 
 	mount_options_init(&c.options);
 	code = parse(&c, argc, argv);
 	if (code == 0 && c.help)
-		cli_show_help(mount_help);
+		words->show_help(mount_help);
 	else if (code == 0 && c.options.remount)
 		code = remount(&c);
 	else if (code == 0)

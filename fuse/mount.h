@@ -31,6 +31,7 @@
 struct mount_words {
 	int (*status)(FILE *out, const char *lines, bool json);
 	void (*trace)(FILE *out, const char *line);
+	void (*show_help)(void (*help)(FILE *out));
 };
 void mount_use_words(const struct mount_words *words);
 

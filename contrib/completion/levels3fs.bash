@@ -3,6 +3,13 @@
 
 _levels3fs_lines() { COMPREPLY+=($(compgen -W "$(levels3fs complete "$@" 2>/dev/null)" -- "$word")); }
 
+# Verbs, and options of the filesystem.
+_levels3fs_topics() {
+	_levels3fs_lines
+	_levels3fs_lines mount -o
+	COMPREPLY=("${COMPREPLY[@]%=}")
+}
+
 # What stands after -o: options of the filesystem, several with commas between.
 _levels3fs_options() {
 	local list=$word before=
@@ -46,7 +53,7 @@ _levels3fs() {
 	case ${#words[@]},$last,$verb,$word in
 	2,*) _levels3fs_first ;;
 	*,-o,*,* | *,--options,*,*) _levels3fs_options ;;
-	3,*,help,*) _levels3fs_lines ;;
+	3,*,help,*) _levels3fs_topics ;;
 	3,*,lease,-*) _levels3fs_lines lease ;;
 	3,*,lease,*) COMPREPLY=($(compgen -W "show break" -- "$word")) ;;
 	*,*,*,-*) _levels3fs_lines "$verb" ;;

@@ -152,11 +152,10 @@ const char *logger_where(void)
 
 /* ---- requests ---- */
 
-/* Answers that are expected, too. */
-static bool has_failed(const struct store_request *r)
+/* While somebody waits at a terminal for the mount, what ends that is told there as its end. */
+static bool is_told_anyway(const struct store_request *r)
 {
-	return r->result < 0 && r->result != -ENOENT && r->result != -L3_PRECONDITION &&
-	       r->result != -ECANCELED;
+	return __atomic_load_n(&logger.attached, __ATOMIC_ACQUIRE) && !err_is_transient(r->result);
 }
 
 static bool is_slow(const struct store_request *r)
@@ -200,7 +199,7 @@ static void describe(const struct store_request *r, bool failed, uint64_t left_o
 void logger_request(const struct store_request *r)
 {
 	struct buf text CLEANUP(buf_release) = BUF_INIT;
-	bool failed = has_failed(r), all = log_wants(LOG_L_DEBUG);
+	bool failed = store_has_failed(r->result), all = log_wants(LOG_L_DEBUG);
 	uint64_t left_out = 0;
 	char took[24];
 	struct field own[] = { { "LEVELS3FS_REQUEST", store_op_name(r->op) },
@@ -210,7 +209,7 @@ void logger_request(const struct store_request *r)
 			       { "LEVELS3FS_REQUEST_ID", r->request_id },
 			       { NULL, NULL } };
 
-	if (!failed && !is_slow(r))
+	if (failed ? is_told_anyway(r) : !is_slow(r))
 		return;
 	if (!log_wants(LOG_L_INFO) || (!all && !is_due(&left_out)))
 		return;

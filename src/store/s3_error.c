@@ -24,9 +24,7 @@ static const struct meaning {
 	/* Two writers at once: who won is not said, so it is asked again. */
 	{ "ConditionalRequestConflict", L3_SERVER, NULL },
 	{ "OperationAborted", L3_SERVER, NULL },
-	{ "AccessDenied", L3_DENIED,
-	  "the key has no right to do this; a mount lists, gets, puts and deletes below the "
-	  "prefix" },
+	{ "AccessDenied", L3_DENIED, NULL },
 	{ "AllAccessDisabled", L3_DENIED, NULL },
 	{ "AccountProblem", L3_DENIED, NULL },
 	{ "InvalidObjectState", L3_DENIED, "the object lies in an archive" },
@@ -178,6 +176,27 @@ static void add_region(const struct s3_call *c, struct buf *note)
 			   c->place->bucket, c->place->region, c->place->base);
 }
 
+/* By the names that policies have for them. */
+static void add_right(const struct s3_call *c, struct buf *note)
+{
+	static const struct {
+		const char *what, *right;
+	} rights[] = { { "LIST", "s3:ListBucket" },
+		       { "HEAD", "s3:GetObject" },
+		       { "GET", "s3:GetObject" },
+		       { "DELETE", "s3:DeleteObject" } };
+	const char *right = "s3:PutObject";
+
+	for (size_t i = 0; i < ARRAY_LEN(rights); i++)
+		if (strcmp(c->what, rights[i].what) == 0)
+			right = rights[i].right;
+	buf_printf(
+		note,
+		"; the key has no right to do this (%s); a mount needs s3:ListBucket, "
+		"s3:GetObject, s3:PutObject and s3:DeleteObject, with the option ro the first two",
+		right);
+}
+
 static void add_keys(const struct s3_call *c, struct buf *note)
 {
 	struct buf trouble CLEANUP(buf_release) = BUF_INIT;
@@ -210,6 +229,8 @@ static void add_advice(const struct s3_call *c, int err, const char *advice, str
 		buf_printf(note,
 			   "; %s does not answer as an S3 server does: see the option endpoint",
 			   c->place->base);
+	else if (strcmp(c->error.code, "AccessDenied") == 0)
+		add_right(c, note);
 	else if (advice)
 		buf_printf(note, "; %s", advice);
 	if (err == L3_DENIED)

@@ -88,9 +88,12 @@ enum store_op {
 /* "get", "delete_many", … */
 const char *store_op_name(enum store_op op);
 
+/* What is not there, or is there already, was asked, and has been answered; what was taken back never mattered. */
+bool store_has_failed(int result);
+
 struct store_counts { /* of requests that reached the store's own code, retries included */
 	uint64_t requests[STORE_OP_COUNT];
-	uint64_t failed[STORE_OP_COUNT]; /* -ENOENT and -L3_PRECONDITION are answers */
+	uint64_t failed[STORE_OP_COUNT];
 	uint64_t bytes_out; /* object bytes sent */
 	uint64_t bytes_in;  /* object bytes received */
 	uint64_t in_flight; /* requests that are not answered yet */

@@ -45,16 +45,16 @@ static struct timer begin(struct store *s, enum store_op op, const char *key)
 {
 	add(&((struct trace *)s)->counts.in_flight, 1);
 	store_request_id[0] = '\0';
-	return (struct timer){ .t = (struct trace *)s,
-			       .r = { .op = op,
-				      .key = key,
-				      .took_ns = clock_system.mono_ns(&clock_system) } };
+	return (struct timer){
+		.t = (struct trace *)s,
+		.r = { .op = op, .key = key, .took_ns = clock_system.mono_ns(&clock_system) }
+	};
 }
 
-/* What is not there, or is there already, was asked, and has been answered. */
-static bool is_failure(int result)
+bool store_has_failed(int result)
 {
-	return result < 0 && result != -ENOENT && result != -L3_PRECONDITION;
+	return result < 0 && result != -ENOENT && result != -L3_PRECONDITION &&
+	       result != -ECANCELED;
 }
 
 static int finish(struct timer *timer, int result, uint64_t out, uint64_t in)
@@ -63,7 +63,7 @@ static int finish(struct timer *timer, int result, uint64_t out, uint64_t in)
 
 	add(&t->counts.in_flight, UINT64_MAX); /* one fewer */
 	add(&t->counts.requests[timer->r.op], 1);
-	if (is_failure(result))
+	if (store_has_failed(result))
 		add(&t->counts.failed[timer->r.op], 1);
 	add(&t->counts.bytes_out, out);
 	add(&t->counts.bytes_in, in);
@@ -78,8 +78,8 @@ static int finish(struct timer *timer, int result, uint64_t out, uint64_t in)
 	return result;
 }
 
-static int trace_get(struct store *s, const char *key, uint64_t offset, uint64_t len, struct buf *out,
-		     struct store_meta *ret_meta)
+static int trace_get(struct store *s, const char *key, uint64_t offset, uint64_t len,
+		     struct buf *out, struct store_meta *ret_meta)
 {
 	struct timer timer = begin(s, STORE_OP_GET, key);
 	size_t before = out->len;

@@ -348,11 +348,20 @@ bad_rights() {
 		fail "cannot make a user without rights"
 	(
 		export AWS_ACCESS_KEY_ID=READER$$ AWS_SECRET_ACCESS_KEY=reads-only
-		m 'PUT super: HTTP 403 AccessDenied.*no right.*lists, gets, puts and deletes' 32 "$URL" "$MNT"
+		m 'PUT super: HTTP 403 AccessDenied.*no right to do this .s3:PutObject.*option ro' 32 "$URL" "$MNT"
+		[ "$(grep -c AccessDenied "$WORK/out")" = 1 ] || fail "it says so twice: $(cat "$WORK/out")"
+		refused 'problem *may write.*s3:PutObject.*' 1 "$PROGRAM" doctor "$URL" -o "$(store_opts)"
+		grep -q 'to read only: -o ro' "$WORK/out" || fail "doctor does not say what these keys are good for: $(cat "$WORK/out")"
+		for verb in "destroy --yes" "gc --no-wait" "bench --count 1 --total 1M"; do
+			refused 's3:PutObject' 1 "$PROGRAM" $verb "$URL" -o "$(store_opts)"
+		done
 		refused 'PUT super: HTTP 403 AccessDenied' 1 "$PROGRAM" mkfs "$BASE_URL/readers" -o "$(store_opts)"
 		m 'PUT super: HTTP 403 AccessDenied' 32 "$BASE_URL/readers" "$MNT" create
 		"$PROGRAM" mount "$URL" "$MNT" -o "$(store_opts),ro" || fail "keys that may read cannot mount read-only"
+		find "$MNT" -type f -exec cat {} + >/dev/null || fail "keys that may read cannot read"
+		! touch "$MNT/new" 2>/dev/null || fail "written with keys that may read"
 		umount_fs
+		"$PROGRAM" doctor "$URL" -o "$(store_opts),ro" >"$WORK/out" || fail "doctor of what is only read: $(cat "$WORK/out")"
 		"$PROGRAM" fsck "$URL" -o "$(store_opts)" >/dev/null || fail "keys that may read cannot check"
 		export AWS_ACCESS_KEY_ID=NOBODY$$ AWS_SECRET_ACCESS_KEY=no-rights
 		m 'GET super: HTTP 403 AccessDenied.*no right' 32 "$URL" "$MNT" ro

@@ -338,7 +338,7 @@ END_TEST
 #define RECORD 512
 #define LOGS 2
 #define SLOTS 64
-#define STEPS 160
+#define STEPS 192
 
 /* What a session wrote, and what of it was acknowledged. */
 struct history {

@@ -23,6 +23,8 @@
 #include <string.h>
 
 #define TROUBLE_PAUSE_MS 2000
+/* Who removes many files shall not wake the reaper for each, nor have a batch written for each: it waits so long for more. */
+#define GATHER_MS 50
 
 enum place { NOWHERE, IN_QUEUE, IN_TRIMS };
 
@@ -45,6 +47,9 @@ struct reaper {
 	bool running, stopping, busy, trouble;
 	struct orphan *table; /* all */
 	struct orphan *queue; /* DL: those to be removed */
+	unsigned queued;      /* how many these are */
+	unsigned draining;    /* threads that wait until there is no work */
+	bool gathering;	      /* it waits for more */
 	struct orphan *trims; /* DL: those to be trimmed */
 };
 
@@ -75,11 +80,19 @@ static struct orphan *find_or_add(struct reaper *r, uint64_t ino)
 
 static void unqueue(struct reaper *r, struct orphan *o)
 {
-	if (o->place == IN_TRIMS)
+	if (o->place == IN_TRIMS) {
 		DL_DELETE(r->trims, o);
-	else if (o->place == IN_QUEUE)
+	} else if (o->place == IN_QUEUE) {
 		DL_DELETE(r->queue, o);
+		r->queued--;
+	}
 	o->place = NOWHERE;
+}
+
+/* Work that is worth beginning with. */
+static bool is_due(const struct reaper *r)
+{
+	return r->trims || r->queued >= REAP_INODES || r->draining > 0 || r->stopping;
 }
 
 /* Puts it where it belongs: what is being trimmed is removed afterwards. */
@@ -92,8 +105,10 @@ static void requeue(struct reaper *r, struct orphan *o)
 	} else if (o->queued && !o->trim) {
 		DL_APPEND(r->queue, o);
 		o->place = IN_QUEUE;
+		r->queued++;
 	}
-	pthread_cond_signal(&r->wake);
+	if (!r->gathering || is_due(r))
+		pthread_cond_signal(&r->wake);
 }
 
 static void drop(struct reaper *r, struct orphan *o)
@@ -374,6 +389,24 @@ static int trim_some(struct fs *fs)
 	return err < 0 ? err : 0;
 }
 
+/* Locked. Until there is work, and more of it or some time has passed. */
+static void wait_for_work(struct reaper *r)
+{
+	uint64_t end = 0, now;
+
+	while (!has_work(r) && !r->stopping) {
+		r->busy = false;
+		pthread_cond_broadcast(&r->idle);
+		pthread_cond_wait(&r->wake, &r->lock);
+	}
+	r->gathering = true;
+	while (!is_due(r) && (now = clock_mono_ms(&clock_system), !end || now < end)) {
+		end = end ? end : now + GATHER_MS;
+		(void)cond_wait_ms(&r->wake, &r->lock, end - now);
+	}
+	r->gathering = false;
+}
+
 static void *reaper_thread(void *arg)
 {
 	struct fs *fs = arg;
@@ -381,15 +414,12 @@ static void *reaper_thread(void *arg)
 
 	(void)pthread_setname_np(pthread_self(), "fs-reaper");
 	pthread_mutex_lock(&r->lock);
-	while (!r->stopping) {
+	for (;;) {
 		int err;
 
-		if (!has_work(r)) {
-			r->busy = false;
-			pthread_cond_broadcast(&r->idle);
-			pthread_cond_wait(&r->wake, &r->lock);
-			continue;
-		}
+		wait_for_work(r);
+		if (r->stopping)
+			break;
 		r->busy = true;
 		pthread_mutex_unlock(&r->lock);
 		err = trim_some(fs);
@@ -537,8 +567,11 @@ void orphan_drain(struct fs *fs)
 	if (!r)
 		return;
 	pthread_mutex_lock(&r->lock);
+	r->draining++;
+	pthread_cond_signal(&r->wake);
 	while (r->running && !r->stopping && !r->trouble && (r->busy || has_work(r)))
 		pthread_cond_wait(&r->idle, &r->lock);
+	r->draining--;
 	pthread_mutex_unlock(&r->lock);
 }
 

@@ -2,7 +2,7 @@
 /*
  * park: where the bytes of writes are that wait without a worker. A worker's own buffer is needed for the next
  * request; so they are copied, to memory up to a bound, beyond it to a file without a name in the cache folder. Both
- * are empty again as soon as nobody waits. What finds no room keeps its worker.
+ * are empty again as soon as nobody waits. What finds no room, or would fill the disk, keeps its worker.
  *
  * The file has places of one size, as large as a request can be.
  */
@@ -13,10 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define MEMORY_SHARE 16 /* of mem_limit */
 #define PLACES 512
+#define LEFT_FREE_BYTES GIB
 
 static struct {
 	pthread_mutex_t lock;
@@ -95,12 +97,20 @@ static off_t offset_of(const struct parked *p)
 	return (off_t)p->place * (off_t)lot.place_bytes;
 }
 
+/* The disk is others', too. */
+static bool leaves_enough(void)
+{
+	struct statvfs v;
+
+	return fstatvfs(lot.fd, &v) == 0 && (uint64_t)v.f_bavail * v.f_frsize >= LEFT_FREE_BYTES;
+}
+
 static bool take_file(const char *bytes, size_t size, struct parked *ret)
 {
 	*ret = (struct parked){ .place = take_place(size), .size = size };
 	if (ret->place < 0)
 		return false;
-	if (pwrite(lot.fd, bytes, size, offset_of(ret)) == (ssize_t)size)
+	if (leaves_enough() && pwrite(lot.fd, bytes, size, offset_of(ret)) == (ssize_t)size)
 		return true;
 	park_drop(ret);
 	return false;

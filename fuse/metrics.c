@@ -112,8 +112,8 @@ static void add_state(struct buf *out, const struct daemon_view *v)
 	decimal(out, PREFIX "unstored_age_seconds", "gauge",
 		"Age of the oldest change that a crash now would lose; 0 if there is none.",
 		(double)s->lag_ms / 1e3);
-	integer(out, PREFIX "read_bytes_total", "counter", "Bytes of files that programs have read.",
-		s->bytes_read);
+	integer(out, PREFIX "read_bytes_total", "counter",
+		"Bytes of files that programs have read.", s->bytes_read);
 	integer(out, PREFIX "written_bytes_total", "counter",
 		"Bytes of files that programs have written.", s->bytes_written);
 	integer(out, PREFIX "cached_inodes", "gauge", "Inodes held in memory.", s->inodes_cached);
@@ -210,7 +210,8 @@ static void add_store(struct buf *out, const struct store_counts *c)
 	add_counts(out, PREFIX "store_requests_total",
 		   "Requests to the object store, retries included.", c->requests);
 	add_counts(out, PREFIX "store_request_failures_total",
-		   "Those of them that failed. \"Not found\" and \"is there already\" are answers.", c->failed);
+		   "Those of them that failed. \"Not found\" and \"is there already\" are answers.",
+		   c->failed);
 	integer(out, PREFIX "store_requests_in_flight", "gauge", "Requests not answered yet.",
 		c->in_flight);
 	integer(out, PREFIX "store_received_bytes_total", "counter",

@@ -57,7 +57,7 @@ static void list_options(FILE *out, const struct fs_option_info *list)
 
 		(void)snprintf(name, sizeof(name), "%s%s%s", list->name, list->argument ? "=" : "",
 			       list->argument ? list->argument : "");
-		(void)fprintf(out, "  %-22s %s [%s]\n", name, list->help, list->fallback);
+		(void)fprintf(out, "  %-23s %s [%s]\n", name, list->help, list->fallback);
 	}
 }
 
@@ -69,10 +69,10 @@ void mount_help(FILE *out)
 		"Mounts the filesystem in URL (s3://BUCKET/PREFIX or file:///FOLDER) on the "
 		"folder DIR, and\n"
 		"returns when it can be used. NAME is one of levels3fs.conf(5).\n\n"
-		"  -o, --options OPTIONS  see below; may be given several times\n"
-		"  -r, --read-only        the same as -o ro\n"
-		"  -f, --foreground       stay in the foreground until it is unmounted\n"
-		"  -d, --debug            show every operation; implies -f\n\n"
+		"  -o, --options OPTIONS   see below; may be given several times\n"
+		"  -r, --read-only         the same as -o ro\n"
+		"  -f, --foreground        stay in the foreground until it is unmounted\n"
+		"  -d, --debug             show every operation; implies -f\n\n"
 		"Options of the filesystem (with the default; levels3fs help OPTION says more):\n",
 		out);
 	list_options(out, fs_options());

@@ -231,6 +231,17 @@ struct write_job {
 	struct wait wait;
 };
 
+/* Unless it has been answered meanwhile, and req is gone. */
+static void reply_written(struct wait *wait, fuse_req_t req, int64_t n)
+{
+	if (!wait_end(wait))
+		return;
+	if (n < 0)
+		ops_reply_err(req, (int)n);
+	else
+		(void)fuse_reply_write(req, (size_t)n);
+}
+
 static void run_write(void *arg)
 {
 	struct write_job *job = arg;
@@ -242,12 +253,7 @@ static void run_write(void *arg)
 		n = settle_written(job->fs, fs_file_ino(job->file), n);
 	if (n >= 0 && (size_t)n < job->size && job->page)
 		n = -ENOSPC; /* of pages the kernel would not notice */
-	if (!wait_end(&job->wait))
-		n = 0; /* it has been answered, and req is gone */
-	else if (n < 0)
-		ops_reply_err(job->req, (int)n);
-	else
-		(void)fuse_reply_write(job->req, (size_t)n);
+	reply_written(&job->wait, job->req, n);
 	fs_file_close(job->file);
 }
 
@@ -397,12 +403,7 @@ static void run_copy(void *arg)
 	struct copy_job *job = arg;
 	int64_t n = fs_copy_range(job->from, job->from_offset, job->to, job->to_offset, job->len);
 
-	if (!wait_end(&job->wait))
-		n = 0; /* it has been answered, and req is gone */
-	else if (n < 0)
-		ops_reply_err(job->req, (int)n);
-	else
-		(void)fuse_reply_write(job->req, (size_t)n);
+	reply_written(&job->wait, job->req, n);
 	fs_file_close(job->from);
 	fs_file_close(job->to);
 	free(job);

@@ -180,7 +180,7 @@ static void put_settings(void)
 		for (const struct fs_option_info *o = lists[i]; o->name && n < SETTINGS_MAX; o++)
 			all[n++] = o;
 	qsort(all, n, sizeof(all[0]), by_name);
-	(void)puts(".Bl -column \"no_allow_other\" \"SECONDS\"");
+	(void)puts(".Bl -column \"no_allow_other\" \"[ADDRESS:]PORT\"");
 	for (size_t i = 0; i < n; i++)
 		(void)printf(".It Cm %s Ta %s%s Ta %s\n", all[i]->name,
 			     all[i]->argument ? "Ar " : "",

@@ -37,7 +37,7 @@ sync -f "$MNT" && sync "$MNT"
 (cd / && run status work) | grep -q " on $MNT\$" || fail "status work"
 run status "$URL" --json | grep -q '"state": "mounted"' || fail "status URL"
 run stats work --count 1 >/dev/null || fail "stats work"
-run summary work | grep -q '1 files' || fail "summary work"
+run summary work | grep -q '1 file,' || fail "summary work"
 refuses 'did you mean "work"?' status wokr
 run gc work --dry-run >/dev/null || fail "gc work"
 run lease show work | grep -q "mounted on $MNT" || fail "lease show work"

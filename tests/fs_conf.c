@@ -114,6 +114,9 @@ START_TEST(the_users_own_file_is_read_last)
 	(void)rmdir(dir);
 	fs_place_release(&place);
 	ck_assert_int_eq(find("mem:without-any-file"), 0);
+	fs_place_release(&place);
+	ck_assert_int_eq(setenv("LEVELS3FS_CONFIG", "", 1), 0); /* as good as unset */
+	ck_assert_int_eq(find("mem:without-any-file"), 0);
 }
 END_TEST
 

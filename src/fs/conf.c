@@ -33,14 +33,21 @@ struct lookup {
 
 /* ---- the files ---- */
 
-/* LEVELS3FS_CONFIG names one instead of both. */
+/* LEVELS3FS_CONFIG names one instead of both. NULL: it does not. */
+static const char *own_file(void)
+{
+	const char *own = getenv("LEVELS3FS_CONFIG");
+
+	return own && *own ? own : NULL;
+}
+
 static size_t find_files(struct file files[FILES_MAX])
 {
-	const char *own = getenv("LEVELS3FS_CONFIG"), *xdg = getenv("XDG_CONFIG_HOME");
+	const char *own = own_file(), *xdg = getenv("XDG_CONFIG_HOME");
 	const char *home = getenv("HOME");
 	size_t n = 0;
 
-	if (own && *own) {
+	if (own) {
 		buf_add_str(&files[n++].path, own);
 		return n;
 	}
@@ -78,7 +85,7 @@ static int read_file(struct file *f)
 
 	if (err >= 0)
 		err = file_read_all(path, FILE_MAX, &f->text);
-	if ((err == -ENOENT || err == -ENOTDIR) && !getenv("LEVELS3FS_CONFIG"))
+	if ((err == -ENOENT || err == -ENOTDIR) && !own_file())
 		return 0;
 	if (err == -L3_DENIED || err == -L3_BAD_OPTION)
 		return err;
@@ -229,12 +236,12 @@ static int unknown(const char *word, struct file *files, size_t count)
 	for (size_t i = 0; i < count; i++)
 		collect_names(&files[i], names, &n);
 	near = nearest_name(word, (const char *const *)names, n);
-	err = err_note(-L3_BAD_OPTION,
-		       "\"%s\" is no URL (s3://BUCKET/PREFIX or file:///ABSOLUTE/PATH), and no [%s] "
-		       "is in %s%s%s%s%s%s",
-		       word, word, buf_cstr(&files[0].path), second ? " or " : "",
-		       second ? second : "", near ? "; did you mean \"" : "", near ? near : "",
-		       near ? "\"?" : "");
+	err = err_note(
+		-L3_BAD_OPTION,
+		"\"%s\" is no URL (s3://BUCKET/PREFIX or file:///ABSOLUTE/PATH), and no [%s] "
+		"is in %s%s%s%s%s%s",
+		word, word, buf_cstr(&files[0].path), second ? " or " : "", second ? second : "",
+		near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 	for (size_t i = 0; i < n; i++)
 		free(names[i]);
 	return err;

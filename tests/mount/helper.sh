@@ -87,5 +87,22 @@ done
 [ "$(cat "$MNT/fu")" = fu ] || fail "fusermount3 -u lost a file: $(cat "$WORK/fg")"
 kill $fg
 wait $fg || fail "exit status $? of the foreground daemon after SIGTERM: $(cat "$WORK/fg")"
+# Whom fstab allows it (user) mounts it with mount(8) without being root, and unmounts it.
+if [ "$STORE" = file ] && [ -e /etc/fstab ]; then
+	own=$(dirname "$(mktemp -u)")/levels3fs-user.$$
+	mkdir -p "$own/mnt" "$own/store" && mknod -m 666 "$own/fuse" c 10 229 && cp "$PROGRAM" "$own/levels3fs" || fail "no folder for a user"
+	at_exit 'umount -l /dev/fuse /etc/fstab "$own/mnt" 2>/dev/null; rm -rf "$own"'
+	chown -R nobody "$own/mnt" "$own/store"
+	chmod 755 "$own" "$own/levels3fs"
+	for h in mount.levels3fs umount.levels3fs umount.fuse.levels3fs; do ln -sf "$own/levels3fs" "$WORK/sbin/$h"; done
+	echo "file://$own/store/fs $own/mnt levels3fs create,cache_dir=none,noauto,user 0 0" >"$fstab"
+	mount --bind "$own/fuse" /dev/fuse && mount --bind "$fstab" /etc/fstab || fail "no fstab of its own"
+	as="setpriv --reuid=$(id -u nobody) --regid=$(id -g nobody) --clear-groups env -u LEVELS3FS_CONFIG HOME=$own"
+	$as mount "$own/mnt" || fail "a user may not mount what fstab allows"
+	findmnt -no OPTIONS "$own/mnt" | grep -q nosuid || fail "a user's mount with suid"
+	$as sh -c "echo mine >'$own/mnt/file'" || fail "a user cannot write into the own mount"
+	$as umount "$own/mnt" || fail "a user may not unmount it"
+	[ "$("$PROGRAM" cat "file://$own/store/fs" file)" = mine ] || fail "not stored when the user unmounted it"
+fi
 ! grep -sF " TARGET=$MNT " /run/mount/utab || fail "a line about the mount is left in libmount's table"
 fsck_fs

@@ -52,7 +52,8 @@ until mountpoint -q "$MNT"; do
 	kill -0 $! 2>/dev/null || fail "not mounted: $(tail -3 "$WORK/log")"
 	sleep 0.1
 done
-hidden "keys from the environment" "$(daemon_pid)"
+# A sanitizer's runtime keeps a copy of the environment of its own.
+[ -n "${LEVELS3_TEST_UNDER:-}" ] || hidden "keys from the environment" "$(daemon_pid)"
 umount_fs
 wait
 ! grep -qF "$secret" "$WORK/log" || fail "in the log"

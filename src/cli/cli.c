@@ -13,7 +13,7 @@ static const struct cli_verb verbs[] = {
 	  &cli_mkfs_options, NULL },
 	{ "umount", "DIR [--force]", "unmount, and wait until everything is stored", cli_umount,
 	  cli_umount_help, &cli_umount_options, NULL },
-	{ "status", "DIR [--json]", "what a mount is doing", cli_status, cli_status_help,
+	{ "status", "[DIR] [--json]", "what a mount is doing", cli_status, cli_status_help,
 	  &cli_status_options, NULL },
 	{ "stats", "DIR [--count N]", "the same, live: a line every second", cli_stats,
 	  cli_stats_help, &cli_stats_options, NULL },

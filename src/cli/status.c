@@ -10,13 +10,15 @@
 void cli_status_help(FILE *out)
 {
 	(void)fputs(
-		"usage: levels3fs status DIR [--json] [--prices PUT,GET[,GIB]]\n\n"
-		"Says what the mount on DIR is doing: what is not stored yet and how old that is, "
+		"usage: levels3fs status [DIR] [--json] [--prices PUT,GET[,GIB]]\n\n"
+		"Says what the mount on DIR, or each on this machine, is doing: what is not stored "
+		"yet and how old that is, "
 		"how often the cache\n"
 		"had what was read, what programs have asked for, how many requests of which kind "
 		"it has sent, about\n"
 		"what they cost, and the last trouble.\n\n"
-		"  --json                 all of it as one JSON object\n"
+		"  --json                 all of it as one JSON object; without DIR, an array of "
+		"them\n"
 		"  --prices PUT,GET[,GIB] of a thousand requests that write or list, of a thousand "
 		"that read, and of a\n"
 		"                         GiB received [" CLI_PRICES_DEFAULT
@@ -276,18 +278,60 @@ static int show_text(struct cli_answer *a, const struct cli_prices *prices)
 	return err;
 }
 
+static int show_answer(struct cli_answer *a, bool json, const struct cli_prices *prices)
+{
+	int err = json ? write_answer(stdout, a, true, prices) : show_text(a, prices);
+
+	if (err < 0)
+		(void)cli_say_error(EXIT_FAILED, err, "status");
+	cli_answer_release(a);
+	return err < 0 ? EXIT_FAILED : 0;
+}
+
 static int show(const char *path, bool json, const struct cli_prices *prices)
 {
 	struct cli_answer a;
 	int err = cli_answer_ask(path, "status", &a);
 
+	return err < 0 ? cli_ask_failed(path, err) : show_answer(&a, json, prices);
+}
+
+static bool note_ours(void *dirs, const struct ctl_mount *m)
+{
+	if (ctl_mount_is_ours(m))
+		buf_add(dirs, m->dir, strlen(m->dir) + 1);
+	return true;
+}
+
+/* What cannot be asked has been said, and is left out. */
+static int show_all(bool json, const struct cli_prices *prices)
+{
+	struct buf dirs CLEANUP(buf_release) = BUF_INIT;
+	const char *between = json ? "[\n" : "";
+	int err = ctl_mount_each(note_ours, &dirs), code = 0;
+
+	if (err >= 0)
+		err = buf_error(&dirs);
 	if (err < 0)
-		return cli_ask_failed(path, err);
-	err = json ? write_answer(stdout, &a, true, prices) : show_text(&a, prices);
-	if (err < 0)
-		(void)cli_say_error(EXIT_FAILED, err, "status");
-	cli_answer_release(&a);
-	return err < 0 ? EXIT_FAILED : 0;
+		return cli_say_error(EXIT_FAILED, err, "status");
+	if (dirs.len == 0 && !json)
+		return cli_say(EXIT_FAILED, "no levels3fs is mounted here");
+	for (const char *dir = (const char *)dirs.data;
+	     dir && dir < (const char *)dirs.data + dirs.len; dir += strlen(dir) + 1) {
+		struct cli_answer a;
+
+		err = cli_answer_ask(dir, "status", &a);
+		if (err < 0) {
+			code = cli_ask_failed(dir, err);
+			continue;
+		}
+		(void)fputs(between, stdout);
+		between = json ? "," : "\n";
+		code |= show_answer(&a, json, prices);
+	}
+	if (json)
+		(void)fputs(strcmp(between, ",") == 0 ? "]\n" : "[]\n", stdout);
+	return code;
 }
 
 static const struct option longs[] = { { "json", no_argument, NULL, 'j' },
@@ -319,7 +363,9 @@ int cli_status(int argc, char **argv)
 				       "--prices " CLI_PRICES_DEFAULT,
 				       optarg);
 	}
-	if (argc - optind != 1)
-		return cli_say(EXIT_FAILED, "status needs one folder: levels3fs status DIR");
+	if (argc - optind > 1)
+		return cli_say(EXIT_FAILED, "status takes one folder: levels3fs status DIR");
+	if (argc == optind)
+		return show_all(json, &prices);
 	return show(argv[optind], json, &prices);
 }

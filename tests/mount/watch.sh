@@ -22,6 +22,11 @@ mount_fs commit=3600
 
 # ---- lag: from the write on, until the sync
 [ "$(status_value lag_ms)" = 0 ] || fail "lag of an idle mount"
+# without a folder: all that are mounted here (others may come and go meanwhile)
+"$PROGRAM" status 2>/dev/null | grep -qx "$URL on $MNT" || fail "status without a folder leaves this mount out"
+"$PROGRAM" status --json 2>/dev/null | python3 -c '
+import json, sys
+sys.exit(sys.argv[1] not in [m["mountpoint"] for m in json.load(sys.stdin)])' "$MNT" || fail "status --json without a folder"
 echo some >"$MNT/file"
 sleep 1
 [ "$(status_value lag_ms)" -ge 1000 ] || fail "a second old, and the lag is $(status_value lag_ms) ms"

@@ -2,6 +2,7 @@
 /* The daemon's status as lines. See report.h. */
 #include "report.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -69,6 +70,17 @@ static void say_operations(struct buf *out, struct trace *t)
 	}
 }
 
+/* Who writes. A mount that only reads, or has lost the lease, would have to ask the store. */
+static void say_holder(struct buf *out, const struct fs_status *s)
+{
+	char host[HOST_NAME_MAX + 1] = "", holder[sizeof(host) + 32];
+
+	if (s->read_only || s->fenced || gethostname(host, sizeof(host) - 1) < 0)
+		return;
+	(void)snprintf(holder, sizeof(holder), "%s, pid %ld", host, (long)getpid());
+	say_text(out, "holder", holder);
+}
+
 static void say_filesystem(struct buf *out, const struct daemon_view *v)
 {
 	const struct fs_status *s = &v->fs;
@@ -77,6 +89,7 @@ static void say_filesystem(struct buf *out, const struct daemon_view *v)
 	uuid_format(&v->uuid, uuid);
 	say_text(out, "uuid", uuid);
 	say_number(out, "epoch", s->epoch);
+	say_holder(out, s);
 	say_number(out, "slot", s->slot);
 	say_number(out, "dirty_bytes", s->dirty_bytes);
 	say_number(out, "lag_ms", s->lag_ms);

@@ -209,6 +209,8 @@ static void print_text(FILE *out, const struct cli_answer *a)
 	(void)fprintf(out, "  %-14s %s\n", "filesystem", cli_answer_text(a, "uuid"));
 	(void)fprintf(out, "  %-14s %s, slot %s\n", "epoch", cli_answer_text(a, "epoch"),
 		      cli_answer_text(a, "slot"));
+	if (*cli_answer_text(a, "holder"))
+		(void)fprintf(out, "  %-14s %s\n", "holder", cli_answer_text(a, "holder"));
 	(void)fprintf(out, "  %-14s %s\n", "inodes cached", cli_answer_text(a, "inodes_cached"));
 	print_commits(out, a);
 	print_cache(out, a);

@@ -22,6 +22,8 @@ mount_fs commit=3600
 
 # ---- lag: from the write on, until the sync
 [ "$(status_value lag_ms)" = 0 ] || fail "lag of an idle mount"
+[ "$(status_value holder)" = "$(hostname), pid $(daemon_pid)" ] || fail "the holder is $(status_value holder)"
+"$PROGRAM" status "$MNT" | grep -qx "  holder  *$(hostname), pid $(daemon_pid)" || fail "status does not tell the holder"
 # without a folder: all that are mounted here (others may come and go meanwhile)
 "$PROGRAM" status 2>/dev/null | grep -qx "$URL on $MNT" || fail "status without a folder leaves this mount out"
 "$PROGRAM" status --json 2>/dev/null | python3 -c '

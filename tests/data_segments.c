@@ -76,6 +76,19 @@ START_TEST(compression_is_kept_only_where_it_saves)
 }
 END_TEST
 
+START_TEST(noise_at_the_beginning_does_not_hide_what_compresses)
+{
+	static uint8_t raw[DATA_EXTENT_MAX];
+	struct data_ref ref;
+
+	bytes_fill(raw, sizeof(raw) / 4, BYTES_NOISE, 1);
+	bytes_fill(raw + sizeof(raw) / 4, sizeof(raw) - sizeof(raw) / 4, BYTES_TEXT, 2);
+	ck_assert_int_eq(data_append(fx.d, DATA_STREAM, 1, 0, raw, sizeof(raw), &ref), 0);
+	ck_assert_int_eq(ref.codec, DATA_LZ4);
+	ck_assert_uint_lt(ref.stored_bytes, sizeof(raw) / 2);
+}
+END_TEST
+
 START_TEST(sizes_that_no_extent_has_are_refused)
 {
 	static uint8_t raw[DATA_EXTENT_MAX + 1];
@@ -539,6 +552,7 @@ int main(void)
 	tcase_add_test(tc, extents_of_every_size_and_kind_come_back);
 	tcase_add_test(tc, extents_come_back_when_compression_is_off);
 	tcase_add_test(tc, compression_is_kept_only_where_it_saves);
+	tcase_add_test(tc, noise_at_the_beginning_does_not_hide_what_compresses);
 	tcase_add_test(tc, sizes_that_no_extent_has_are_refused);
 	tcase_add_test(tc, a_full_segment_is_sealed_and_stored_and_gives_its_memory_back);
 	tcase_add_test(tc, writers_and_readers_in_parallel_see_their_own_bytes);

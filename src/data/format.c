@@ -191,17 +191,43 @@ int data_ref_check(const struct data_ref *ref)
 }
 
 /*
- * LZ4 itself is the probe for incompressible data: without matches its stride grows, so that 128
- * KiB of noise cost some four thousand look-ups.
+ * Noise costs LZ4 little: without matches its stride grows. What costs most is data in which it finds just not
+ * enough: so a large extent is tasted first, in a sample of stretches from all over it, so that those which
+ * resemble each other are seen, too. The sample has to save what the whole would have to.
  */
+#define SAMPLE_PARTS 4u
+#define SAMPLE_PART_BYTES 2048u
+#define SAMPLE_BYTES (SAMPLE_PARTS * SAMPLE_PART_BYTES)
+#define SAMPLE_FROM_BYTES (4 * SAMPLE_BYTES)
+
+static int worth_bytes(size_t raw_bytes)
+{
+	return (int)(raw_bytes - raw_bytes / 16);
+}
+
+/* out: as large as the extent. */
+static bool is_promising(const uint8_t *raw, size_t raw_bytes, uint8_t *out)
+{
+	uint8_t sample[SAMPLE_BYTES];
+	size_t step;
+
+	if (raw_bytes < SAMPLE_FROM_BYTES)
+		return true;
+	step = (raw_bytes - SAMPLE_PART_BYTES) / (SAMPLE_PARTS - 1);
+	for (size_t n = 0; n < SAMPLE_PARTS; n++)
+		memcpy(sample + n * SAMPLE_PART_BYTES, raw + n * step, SAMPLE_PART_BYTES);
+	return LZ4_compress_default((const char *)sample, (char *)out, SAMPLE_BYTES,
+				    worth_bytes(SAMPLE_BYTES)) > 0;
+}
+
 const void *data_extent_pack(bool compress, const void *raw, size_t raw_bytes, uint8_t *scratch,
 			     struct data_ref *ref)
 {
-	size_t worth = raw_bytes - raw_bytes / 16;
 	int got = 0;
 
-	if (compress && raw_bytes >= COMPRESS_FROM_BYTES)
-		got = LZ4_compress_default(raw, (char *)scratch, (int)raw_bytes, (int)worth);
+	if (compress && raw_bytes >= COMPRESS_FROM_BYTES && is_promising(raw, raw_bytes, scratch))
+		got = LZ4_compress_default(raw, (char *)scratch, (int)raw_bytes,
+					   worth_bytes(raw_bytes));
 	ref->raw_bytes = (uint32_t)raw_bytes;
 	if (got > 0) {
 		ref->stored_bytes = (uint32_t)got;

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#define SMALL_PAGED_BYTES (2 * MIB)
+
 /* True: somebody else will use it. */
 static bool keep_spare(struct segment *seg)
 {
@@ -62,11 +64,27 @@ static uint8_t *map_bytes(size_t capacity)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+/* A segment that grows is likely to become full: what it has beyond its beginning may come in huge pages, one
+ * fault for each instead of 512. Those that stay small, and there may be many, take no more than they need. */
+static void ask_for_huge_pages(uint8_t *bytes, size_t capacity)
+{
+#ifdef MADV_HUGEPAGE
+	if (capacity > SMALL_PAGED_BYTES)
+		(void)madvise(bytes + SMALL_PAGED_BYTES, capacity - SMALL_PAGED_BYTES,
+			      MADV_HUGEPAGE);
+#endif
+}
+
 static uint8_t *take_bytes(struct data *d, enum data_class class, bool recovered, size_t capacity)
 {
+	uint8_t *bytes;
+
 	if (class == DATA_STREAM && !recovered && d->spare_count > 0)
 		return d->spares[--d->spare_count];
-	return map_bytes(capacity);
+	bytes = map_bytes(capacity);
+	if (bytes && class == DATA_STREAM && !recovered && d->spare_max > 0)
+		ask_for_huge_pages(bytes, capacity);
+	return bytes;
 }
 
 int data_seg_new_locked(struct data *d, uint64_t id, enum data_class class, bool recovered,

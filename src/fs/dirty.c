@@ -7,6 +7,9 @@
  * buffers grow by doubling in the direction of the writing. What the budget holds for a set is
  * memory, not valid bytes: intervals count as well, so that single bytes scattered about are frozen
  * in time.
+ *
+ * Whole buffers are kept for the next chunks while anything is dirty, up to a sixteenth of the budget: new memory
+ * costs a page fault for every 4 KiB, and malloc gives back what a stream needs again a moment later.
  */
 #include "fs/bytes.h"
 
@@ -16,15 +19,72 @@
 
 #define BUFFER_MIN 512
 #define INTERVAL_COST 64 /* its later extent record, roughly */
+#define SPARE_SHARE 16	 /* of the budget */
+
+/* ---- buffers ---- */
+
+struct spare_chunk { /* what an unused buffer begins with */
+	struct spare_chunk *next;
+};
+
+static uint8_t *buffer_take(struct fs *fs, uint32_t cap)
+{
+	struct spare_chunk *s = NULL;
+
+	if (cap == CHUNK_BYTES) {
+		pthread_mutex_lock(&fs->spare_lock);
+		s = fs->spare_chunks;
+		if (s) {
+			fs->spare_chunks = s->next;
+			fs->spare_count--;
+		}
+		pthread_mutex_unlock(&fs->spare_lock);
+	}
+	return s ? (uint8_t *)s : malloc(cap);
+}
+
+static void buffer_give(struct fs *fs, uint8_t *bytes, uint32_t cap)
+{
+	struct spare_chunk *s = (struct spare_chunk *)bytes;
+
+	if (cap == CHUNK_BYTES) {
+		pthread_mutex_lock(&fs->spare_lock);
+		if (fs->spare_count < fs->budget.limit_bytes / SPARE_SHARE / CHUNK_BYTES) {
+			s->next = fs->spare_chunks;
+			fs->spare_chunks = s;
+			fs->spare_count++;
+			bytes = NULL;
+		}
+		pthread_mutex_unlock(&fs->spare_lock);
+	}
+	free(bytes);
+}
+
+void dirty_spares_drop(struct fs *fs)
+{
+	struct spare_chunk *s, *next;
+
+	pthread_mutex_lock(&fs->spare_lock);
+	s = fs->spare_chunks;
+	fs->spare_chunks = NULL;
+	fs->spare_count = 0;
+	pthread_mutex_unlock(&fs->spare_lock);
+	for (; s; s = next) {
+		next = s->next;
+		free(s);
+	}
+}
+
+/* ---- chunks ---- */
 
 static uint64_t chunk_cost(const struct dirty_chunk *c)
 {
 	return sizeof(*c) + c->cap + (uint64_t)c->count * INTERVAL_COST;
 }
 
-static void chunk_free(struct dirty_chunk *c)
+static void chunk_free(struct fs *fs, struct dirty_chunk *c)
 {
-	free(c->buf);
+	buffer_give(fs, c->buf, c->cap);
 	free(c->valid);
 	free(c);
 }
@@ -32,7 +92,7 @@ static void chunk_free(struct dirty_chunk *c)
 void dirty_set_release(struct fs *fs, struct dirty_set *set)
 {
 	for (size_t n = 0; n < set->count; n++)
-		chunk_free(set->chunks[n]);
+		chunk_free(fs, set->chunks[n]);
 	free(set->chunks);
 	budget_give(&fs->budget, set->bytes);
 	*set = (struct dirty_set){ 0 };
@@ -90,7 +150,7 @@ static uint32_t power_above(uint32_t len)
 }
 
 /* Makes the buffer cover [from, to); spare room goes to the side that grows. */
-static int chunk_cover(struct dirty_chunk *c, uint32_t from, uint32_t to)
+static int chunk_cover(struct fs *fs, struct dirty_chunk *c, uint32_t from, uint32_t to)
 {
 	uint32_t old_end = c->base + c->cap, base, end, cap;
 	uint8_t *bytes;
@@ -108,17 +168,17 @@ static int chunk_cover(struct dirty_chunk *c, uint32_t from, uint32_t to)
 		base = end > cap ? end - cap : 0;
 	if (base + cap > CHUNK_BYTES)
 		cap = CHUNK_BYTES - base;
-	if (c->cap > 0 && base == c->base) {
+	if (c->cap > 0 && base == c->base && cap < CHUNK_BYTES) {
 		bytes = realloc(c->buf, cap);
 		if (!bytes)
 			return -ENOMEM;
 	} else {
-		bytes = malloc(cap);
+		bytes = buffer_take(fs, cap);
 		if (!bytes)
 			return -ENOMEM;
 		if (c->cap > 0)
 			memcpy(bytes + (c->base - base), c->buf, c->cap);
-		free(c->buf);
+		buffer_give(fs, c->buf, c->cap);
 	}
 	c->buf = bytes;
 	c->base = base;
@@ -196,7 +256,7 @@ static int chunk_write(struct fs *fs, struct dirty_set *set, uint64_t index, uin
 	if (err < 0)
 		return err;
 	c = set->chunks[place];
-	err = chunk_cover(c, from, from + len);
+	err = chunk_cover(fs, c, from, from + len);
 	if (err >= 0)
 		err = interval_room(c);
 	if (err >= 0) {

@@ -182,6 +182,7 @@ int fs_new(const struct fs_config *config, struct fs **ret)
 	pthread_mutex_init(&fs->dirty_lock, NULL);
 	pthread_mutex_init(&fs->error_lock, NULL);
 	pthread_mutex_init(&fs->lag_lock, NULL);
+	pthread_mutex_init(&fs->spare_lock, NULL);
 	fs->notifier = (struct notifier){ on_notice, fs };
 	fs->icache_max_unused = 65536;
 	fs->reap_without_forget = true;
@@ -391,6 +392,7 @@ void fs_close_database(struct fs *fs)
 	pool_free(fs->workers);
 	cache_close(fs->cache);
 	free_inodes(fs);
+	dirty_spares_drop(fs);
 	HASH_ITER (hh, fs->segs, s, next) {
 		HASH_DEL(fs->segs, s);
 		free(s);
@@ -417,6 +419,7 @@ void fs_free(struct fs *fs)
 	pthread_mutex_destroy(&fs->dirty_lock);
 	pthread_mutex_destroy(&fs->error_lock);
 	pthread_mutex_destroy(&fs->lag_lock);
+	pthread_mutex_destroy(&fs->spare_lock);
 	drop_config(&fs->config);
 	free(fs);
 }

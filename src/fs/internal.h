@@ -223,6 +223,7 @@ int xattr_decode(const void *data, size_t len, const uint8_t **ret_value, size_t
 /* ---- inodes in memory (icache.c) ---- */
 
 struct dirty_chunk;
+struct spare_chunk;
 struct frozen;
 
 struct dirty_set {
@@ -418,6 +419,8 @@ ssize_t dirty_write(struct fs *fs, struct inode *i, uint64_t offset, const void 
 /* All of it, frozen sets as well (unlinked file, truncation to 0, inode_discard). Does not touch the dirty
  * list: the next tick takes a clean or gone inode off it. */
 void dirty_drop(struct fs *fs, struct inode *i);
+/* Frees the buffers that are kept for what will be written. No lock needed. */
+void dirty_spares_drop(struct fs *fs);
 bool inode_has_dirty(const struct inode *i);
 /* Bytes that will be allocated when they enter: for st_blocks, on top of alloc_bytes. */
 uint64_t inode_unsaved_bytes(const struct inode *i);
@@ -572,6 +575,10 @@ struct fs {
 	struct inode *dirty_inodes; /* DL by dirty_prev/dirty_next; each holds a reference */
 	struct inode *lazy_inodes;  /* likewise by lazy_prev/lazy_next, oldest first */
 	size_t lazy_count;
+
+	pthread_mutex_t spare_lock; /* a leaf: */
+	struct spare_chunk *spare_chunks; /* dirty.c */
+	uint32_t spare_count;
 
 	int64_t batch_since_ns; /* atomic: the first batch that is in no cut yet; 0: there is none */
 	pthread_mutex_t lag_lock; /* a leaf: */

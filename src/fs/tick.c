@@ -146,8 +146,10 @@ void flush_tick(struct fs *fs, bool pressed)
 	int err, commit_err;
 
 	lazy_release(fs, false);
-	if (!pressed && !anything_dirty(fs))
+	if (!pressed && !anything_dirty(fs)) {
+		dirty_spares_drop(fs);
 		return;
+	}
 	err = flush_all(fs, false);
 	if (err >= 0)
 		err = pending_count_dead(fs);

@@ -15,9 +15,10 @@
 #include <xxhash.h>
 
 #define BATCH 32
+#define WRITE_BATCH 16
 #define TOUCH_MS 60000
 #define PAGE_BYTES 4096
-#define PIECES_MAX 65536 /* of one object */
+#define PIECES_MAX 65536       /* of one object */
 #define LIMIT_LEAST (16 * MIB) /* of what is taken of a small disk */
 #define MIN_FREE_LEAST GIB
 #define MIN_FREE_MOST (50 * GIB)
@@ -454,25 +455,40 @@ static int open_to_write(struct disk *d, const struct disk_object *o, char kind,
 	return spare_open(&d->spare, d->folder.fd, file, O_WRONLY | flags, ret_lent);
 }
 
-/* First the data, then what says that it is there; one descriptor at a time. */
+struct batch { /* of pieces next to each other, written in one go */
+	struct disk_piece pieces[WRITE_BATCH];
+	size_t count;
+	const uint8_t *data;
+};
+
+static struct span batch_span(const struct batch *b)
+{
+	uint64_t start = b->pieces[0].at.offset;
+
+	return (struct span){ start, span_end(&b->pieces[b->count - 1].at) - start };
+}
+
+/* First the data, then what says that they are there; one descriptor at a time. */
 static int write_files(struct disk *d, const struct disk_object *o, const char *key,
-		       const struct disk_piece *p, const uint8_t *data, uint64_t ret_bytes[2])
+		       const struct batch *b, uint64_t ret_bytes[2])
 {
 	int new = O_CREAT | O_TRUNC;
+	struct span at = batch_span(b);
 	bool lent;
 	int fd = open_to_write(d, o, 'd', o->has_data ? 0 : new, &lent);
-	int err = fd < 0 ? fd : write_data(fd, &p->at, data, &ret_bytes[0]);
+	int err = fd < 0 ? fd : write_data(fd, &at, b->data, &ret_bytes[0]);
 
 	spare_close(&d->spare, fd, lent);
 	if (err < 0)
 		return err;
 	fd = open_to_write(d, o, 'i', O_APPEND | (o->has_index ? 0 : new), &lent);
-	err = fd < 0 ? fd : index_append(fd, key, !o->has_index, p, &ret_bytes[1]);
+	err = fd < 0 ? fd
+		     : index_append(fd, key, !o->has_index, b->pieces, b->count, &ret_bytes[1]);
 	spare_close(&d->spare, fd, lent);
 	return err;
 }
 
-/* What a piece can take at most: its pages, one more of the index, one of the file system's own. */
+/* What pieces can take at most: their pages, one more of the index, one of the file system's own. */
 static uint64_t most_blocks(const struct span *at)
 {
 	uint64_t pages = (span_end(at) + PAGE_BYTES - 1) / PAGE_BYTES - at->offset / PAGE_BYTES;
@@ -480,51 +496,112 @@ static uint64_t most_blocks(const struct span *at)
 	return (pages + 2) * PAGE_BYTES;
 }
 
-/* The lock is held, the object claimed. False: leave it at that. */
-static bool write_piece(struct disk *d, struct disk_object *o, const char *key,
-			const struct span *at, const uint8_t *data)
+static void sum_pieces(struct batch *b)
 {
-	struct disk_piece p = { .at = *at };
-	uint64_t need = most_blocks(at), bytes[2] = { o->data_bytes, o->index_bytes };
+	const uint8_t *data = b->data;
+
+	for (size_t i = 0; i < b->count; i++) {
+		b->pieces[i].sum = XXH3_64bits(data, b->pieces[i].at.len);
+		data += b->pieces[i].at.len;
+	}
+}
+
+/* The lock is held. */
+static int note_pieces(struct disk_object *o, const struct batch *b)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < b->count && err >= 0; i++)
+		err = pieces_set(&o->pieces, &b->pieces[i]);
+	return err;
+}
+
+/* Room has been made. The lock is held, and dropped meanwhile. False: leave it at that. */
+static bool write_into_room(struct disk *d, struct disk_object *o, const char *key, struct batch *b,
+			    uint64_t room)
+{
+	uint64_t bytes[2] = { o->data_bytes, o->index_bytes };
+	int err;
+
+	pthread_mutex_unlock(&d->lock);
+	sum_pieces(b);
+	err = write_files(d, o, key, b, bytes);
+	pthread_mutex_lock(&d->lock);
+	d->reserved_bytes -= room;
+	if (disk_is_our_lack(err) && o->has_index)
+		return false; /* what was there before is whole */
+	o->has_data = o->has_index = true;
+	object_account(d, o, bytes[0], bytes[1]);
+	if (err >= 0)
+		err = note_pieces(o, b);
+	if (err < 0) {
+		o->dead = true; /* a half-written index is worthless */
+		disk_trouble(d, err);
+	} else {
+		disk_all_well(d);
+	}
+	return err >= 0 && !o->dead;
+}
+
+/* The lock is held, the object claimed. 0: there is no room for so much; negative: leave it at that. */
+static int write_batch(struct disk *d, struct disk_object *o, const char *key, struct batch *b)
+{
+	struct span at = batch_span(b);
+	uint64_t need = most_blocks(&at);
 	int err = disk_make_room(d, need);
 
-	if (err == 0)
-		return false;
-	if (err > 0) {
-		pthread_mutex_unlock(&d->lock);
-		p.sum = XXH3_64bits(data, at->len);
-		err = write_files(d, o, key, &p, data, bytes);
-		pthread_mutex_lock(&d->lock);
-		d->reserved_bytes -= need;
-		if (disk_is_our_lack(err) && o->has_index)
-			return false; /* what was there before is whole */
-		o->has_data = o->has_index = true;
-		object_account(d, o, bytes[0], bytes[1]);
-		if (err >= 0)
-			err = pieces_set(&o->pieces, &p);
-		if (err < 0)
-			o->dead = true; /* a half-written index is worthless */
-	}
 	if (err < 0)
 		disk_trouble(d, err);
-	else
-		disk_all_well(d);
-	return err >= 0 && !o->dead;
+	if (err <= 0)
+		return err;
+	return write_into_room(d, o, key, b, need) ? 1 : -1;
+}
+
+/* The next pieces that are not there yet, up to a gap between them. Returns where it has looked to. */
+static uint64_t next_batch(const struct disk_object *o, const struct span *left, size_t max,
+			   struct batch *ret)
+{
+	struct span rest = *left;
+
+	ret->count = 0;
+	while (rest.len > 0 && ret->count < max && o->pieces.count + ret->count < PIECES_MAX) {
+		struct span part = { rest.offset, piece_part(&rest) };
+		uint64_t end = span_end(&part);
+		bool cut = cut_to_gap(&o->pieces, &part);
+
+		if (ret->count > 0 && (!cut || part.offset != rest.offset))
+			break;
+		rest = (struct span){ end, span_end(&rest) - end };
+		if (!cut)
+			continue;
+		ret->pieces[ret->count++] = (struct disk_piece){ .at = part };
+		if (span_end(&part) != end)
+			break;
+	}
+	return rest.offset;
 }
 
 static void write_pieces(struct disk *d, struct disk_object *o, const char *key,
 			 const struct span *range, const uint8_t *data)
 {
 	struct span left = *range;
+	size_t max = WRITE_BATCH;
+	struct batch b;
 
 	while (left.len > 0 && !o->dead && o->pieces.count < PIECES_MAX) {
-		struct span part = { left.offset, piece_part(&left) };
+		uint64_t upto = next_batch(o, &left, max, &b);
+		int done = 1;
 
-		left.offset += part.len;
-		left.len -= part.len;
-		if (cut_to_gap(&o->pieces, &part) &&
-		    !write_piece(d, o, key, &part, data + (part.offset - range->offset)))
+		if (b.count > 0) {
+			b.data = data + (b.pieces[0].at.offset - range->offset);
+			done = write_batch(d, o, key, &b);
+		}
+		if (done < 0 || (done == 0 && max == 1))
 			break;
+		if (done == 0)
+			max = 1; /* for less there may be room */
+		else
+			left = (struct span){ upto, span_end(range) - upto };
 	}
 }
 

@@ -163,7 +163,7 @@ int index_load(int fd, const char *key, struct piece_list *ret)
 	return 0;
 }
 
-int index_append(int fd, const char *key, bool is_new, const struct disk_piece *p,
+int index_append(int fd, const char *key, bool is_new, const struct disk_piece *pieces, size_t count,
 		 uint64_t *ret_file_bytes)
 {
 	struct buf bytes CLEANUP(buf_release) = BUF_INIT;
@@ -172,7 +172,8 @@ int index_append(int fd, const char *key, bool is_new, const struct disk_piece *
 
 	if (is_new)
 		put_head(&bytes, key);
-	put_record(&bytes, p);
+	for (size_t i = 0; i < count; i++)
+		put_record(&bytes, &pieces[i]);
 	if (buf_error(&bytes) < 0)
 		return -ENOMEM;
 	n = write(fd, bytes.data, bytes.len);

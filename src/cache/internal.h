@@ -133,9 +133,10 @@ void pieces_remove(struct piece_list *l, size_t at);
 /* Reads the pieces of an open file. -L3_CORRUPT, or a negative errno. Records that are damaged are left out.
  */
 int index_load(int fd, const char *key, struct piece_list *ret);
-/* Appends a record to the file, open for appending; before it the head if the file is new. 0 or negative errno; then
- * the file is worthless. */
-int index_append(int fd, const char *key, bool is_new, const struct disk_piece *p, uint64_t *ret_file_bytes);
+/* Appends their records to the file, open for appending; before them the head if the file is new. 0 or negative errno;
+ * then the file is worthless. */
+int index_append(int fd, const char *key, bool is_new, const struct disk_piece *pieces, size_t count,
+		 uint64_t *ret_file_bytes);
 
 /* ---- folder.c */
 

@@ -11,9 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The disk tier checks and evicts by these pieces. */
-#define INSERT_BYTES (256 * KIB)
-
 static int put_object(struct segment *seg, const char *key)
 {
 	struct iovec iov[2] = {
@@ -78,9 +75,7 @@ static int make_durable(struct segment *seg, const char *key)
 
 static void write_through(struct segment *seg, const char *key)
 {
-	for (uint64_t at = 0; at < seg->len; at += INSERT_BYTES)
-		cache_insert(seg->owner->config.cache, key, at, seg->bytes + at,
-			     min_u64(INSERT_BYTES, seg->len - at), true);
+	cache_insert(seg->owner->config.cache, key, 0, seg->bytes, seg->len, true);
 }
 
 static void decide(struct data *d, struct segment *seg, int err)

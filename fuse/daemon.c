@@ -159,6 +159,11 @@ int64_t daemon_since_s(const struct daemon *d)
 	return d->since_s;
 }
 
+const char *daemon_cache_dir(const struct daemon *d)
+{
+	return d->config.cache_dir ? d->config.cache_dir : "none";
+}
+
 bool daemon_look(struct daemon *d, struct daemon_view *ret)
 {
 	bool open;

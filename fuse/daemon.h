@@ -52,6 +52,7 @@ const struct meter *daemon_meter(const struct daemon *d);
 /* Where Prometheus finds the metrics; "": nowhere. */
 const char *daemon_metrics_address(const struct daemon *d);
 int64_t daemon_since_s(const struct daemon *d);
+const char *daemon_cache_dir(const struct daemon *d); /* "none" where there is none */
 struct daemon_view {
 	struct fs_status fs;
 	struct fs_statfs space;

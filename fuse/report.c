@@ -121,6 +121,7 @@ void report_status(struct daemon *d, struct buf *out)
 	say_number(out, "since", (uint64_t)daemon_since_s(d));
 	if (open) {
 		say_filesystem(out, &v);
+		say_text(out, "cache.dir", daemon_cache_dir(d));
 		say_operations(out, daemon_trace(d));
 	} else {
 		say_number(out, "dirty_bytes", daemon_bytes_left(d));

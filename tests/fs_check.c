@@ -27,7 +27,7 @@ static void setup(void)
 	must(fs_setxattr(fs, file, "user.a", "1", 1, 0), "setxattr");
 	big = make_file(ROOT, "big");
 	for (size_t n = 0; n < BIG; n++)
-		bytes[n] = (uint8_t)(n * n >> 8 ^ n);
+		bytes[n] = (uint8_t)(n / 16 * (n / 16) >> 8 ^ n / 16); /* which LZ4 makes smaller */
 	write_at(big, bytes, BIG, 0);
 	tiny = make_file(ROOT, "tiny");
 	write_at(tiny, "abc", 3, 0);

@@ -166,9 +166,12 @@ static void check(struct doctor *d)
 	struct buf url CLEANUP(buf_release) = BUF_INIT;
 	const char *word = d->url.dir ? d->url.dir : d->url.url;
 	char dir[PATH_MAX];
+	bool is_mount = d->url.dir || cli_place_dir(word, dir) >= 0;
 
+	if (is_mount)
+		doctor_ask_mount(d, word);
 	doctor_check_host(d);
-	if (d->url.dir || cli_place_dir(word, dir) >= 0)
+	if (is_mount)
 		doctor_check_mount(d, word, &url);
 	if (!d->url.dir)
 		doctor_check_store(d, d->url.url);
@@ -261,5 +264,6 @@ int cli_doctor(int argc, char **argv)
 	else if (code == 0)
 		code = run(&d);
 	cli_url_release(&d.url);
+	free(d.cache_in_use);
 	return code;
 }

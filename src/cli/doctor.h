@@ -16,6 +16,7 @@
 struct doctor {
 	struct cli_url url; /* first: take_own goes from it to the rest */
 	bool json, colour, any;
+	char *cache_in_use; /* the mount's folder; NULL: none was asked, or it does not say */
 	const char *bundle;
 	FILE *report; /* of --bundle; NULL: none */
 	unsigned problems, warnings;
@@ -31,6 +32,8 @@ void doctor_say_error(struct doctor *d, int err, const char *what, const char *a
 
 void doctor_check_host(struct doctor *d);
 void doctor_check_store(struct doctor *d, const char *url);
+/* Asks a mount for what the checks of the machine should look at. */
+void doctor_ask_mount(struct doctor *d, const char *word);
 /* The mount that a word means. Its URL is appended to ret_url, if its process says it. */
 void doctor_check_mount(struct doctor *d, const char *word, struct buf *ret_url);
 /* To d->report, after the findings: versions, settings, environment, mounts, log. No secrets. `status` of a mount. */

@@ -89,7 +89,8 @@ static void check_cache_there(struct doctor *d, const char *dir)
 	const char *against = against_type(dir);
 	char free_text[SIZE_STR_LEN], all_text[SIZE_STR_LEN];
 	struct statvfs v;
-	int err = cache_check_dir(dir);
+	/* A mount that is at work has found it good, and may be another user's. */
+	int err = d->cache_in_use ? 0 : cache_check_dir(dir);
 
 	if (err < 0) {
 		doctor_say_error(d, err, "cache", "another folder: -o cache_dir=DIR");
@@ -111,7 +112,7 @@ static void check_cache_there(struct doctor *d, const char *dir)
 
 static void check_cache(struct doctor *d)
 {
-	const char *dir = d->url.config.cache_dir;
+	const char *dir = d->cache_in_use ? d->cache_in_use : d->url.config.cache_dir;
 	char fallback[PATH_MAX];
 
 	if (!dir && host_parts && host_parts->cache_dir(fallback) >= 0)

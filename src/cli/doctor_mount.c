@@ -83,6 +83,17 @@ static void say_unreachable(struct doctor *d, const char *word, int err)
 			   "its process does not answer, or is in another network namespace");
 }
 
+void doctor_ask_mount(struct doctor *d, const char *word)
+{
+	struct cli_answer a;
+
+	if (cli_answer_ask(word, "status", &a) < 0)
+		return;
+	if (*cli_answer_text(&a, "cache.dir"))
+		d->cache_in_use = strdup(cli_answer_text(&a, "cache.dir"));
+	cli_answer_release(&a);
+}
+
 void doctor_check_mount(struct doctor *d, const char *word, struct buf *ret_url)
 {
 	struct cli_answer a;

@@ -214,6 +214,8 @@ static void print_text(FILE *out, const struct cli_answer *a)
 	(void)fprintf(out, "  %-14s %s\n", "inodes cached", cli_answer_text(a, "inodes_cached"));
 	print_commits(out, a);
 	print_cache(out, a);
+	if (*cli_answer_text(a, "cache.dir"))
+		(void)fprintf(out, "  %-14s %s\n", "cache folder", cli_answer_text(a, "cache.dir"));
 	print_group(out, a, "operations", "operations.");
 	print_group(out, a, "requests", "requests.");
 	print_group(out, a, "of them failed", "failed.");

@@ -149,8 +149,10 @@ static int look(struct collecting *c)
 	struct fs_gc_result *r = c->result;
 	struct db_garbage left = { 0, 0 };
 	struct clean_view view;
-	int err = go_on(c, "looking");
+	int err = await_removals(c); /* they go on by themselves */
 
+	if (err >= 0)
+		err = go_on(c, "looking");
 	if (err >= 0)
 		err = clean_look(c->fs, &view);
 	if (err >= 0)

@@ -26,6 +26,8 @@ finds 0 'all(c[n]["verdict"] == "ok" for n in ("FUSE", "may list", "may write", 
 mount_fs
 finds 0 "'mounted on $MNT' in c['lease']['text'] and c['mount']['verdict'] == 'ok'" "$URL" -o "$opts"
 finds 0 'c["requests"]["verdict"] == "ok" and "filesystem" in c' "$MNT" -o "$opts"
+finds 0 "c['cache']['verdict'] == 'ok' and c['cache']['text'].startswith('$CACHE,')" "$MNT"
+"$PROGRAM" status "$MNT" | grep -qx "  cache folder  *$CACHE" || fail "status does not tell the cache's folder"
 ! ls "$MNT" | grep -q doctor || fail "doctor's objects are files"
 
 # ---- the report: what one needs, and no keys

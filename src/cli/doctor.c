@@ -264,6 +264,7 @@ int cli_doctor(int argc, char **argv)
 	else if (code == 0)
 		code = run(&d);
 	cli_url_release(&d.url);
-	free(d.cache_in_use);
+	if (d.mount_asked && d.mount_err >= 0)
+		cli_answer_release(&d.mount);
 	return code;
 }

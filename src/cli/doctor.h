@@ -16,7 +16,9 @@
 struct doctor {
 	struct cli_url url; /* first: take_own goes from it to the rest */
 	bool json, colour, any;
-	char *cache_in_use; /* the mount's folder; NULL: none was asked, or it does not say */
+	bool mount_asked;
+	int mount_err;		 /* why it does not answer */
+	struct cli_answer mount; /* its status, if it was asked and answers */
 	const char *bundle;
 	FILE *report; /* of --bundle; NULL: none */
 	unsigned problems, warnings;
@@ -32,9 +34,9 @@ void doctor_say_error(struct doctor *d, int err, const char *what, const char *a
 
 void doctor_check_host(struct doctor *d);
 void doctor_check_store(struct doctor *d, const char *url);
-/* Asks a mount for what the checks of the machine should look at. */
+/* Asks the mount that a word means for its status, which the checks of machine and mount look at. */
 void doctor_ask_mount(struct doctor *d, const char *word);
-/* The mount that a word means. Its URL is appended to ret_url, if its process says it. */
+/* What it has said. Its URL is appended to ret_url, if its process says it. */
 void doctor_check_mount(struct doctor *d, const char *word, struct buf *ret_url);
 /* To d->report, after the findings: versions, settings, environment, mounts, log. No secrets. `status` of a mount. */
 void doctor_write_rest(struct doctor *d, const char *word);

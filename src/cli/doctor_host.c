@@ -84,13 +84,19 @@ static const char *against_type(const char *dir)
 	}
 }
 
+/* The folder of the mount that was asked; "": there is none. */
+static const char *cache_in_use(const struct doctor *d)
+{
+	return d->mount_asked && d->mount_err >= 0 ? cli_answer_text(&d->mount, "cache.dir") : "";
+}
+
 static void check_cache_there(struct doctor *d, const char *dir)
 {
 	const char *against = against_type(dir);
 	char free_text[SIZE_STR_LEN], all_text[SIZE_STR_LEN];
 	struct statvfs v;
 	/* A mount that is at work has found it good, and may be another user's. */
-	int err = d->cache_in_use ? 0 : cache_check_dir(dir);
+	int err = *cache_in_use(d) ? 0 : cache_check_dir(dir);
 
 	if (err < 0) {
 		doctor_say_error(d, err, "cache", "another folder: -o cache_dir=DIR");
@@ -112,7 +118,7 @@ static void check_cache_there(struct doctor *d, const char *dir)
 
 static void check_cache(struct doctor *d)
 {
-	const char *dir = d->cache_in_use ? d->cache_in_use : d->url.config.cache_dir;
+	const char *dir = *cache_in_use(d) ? cache_in_use(d) : d->url.config.cache_dir;
 	char fallback[PATH_MAX];
 
 	if (!dir && host_parts && host_parts->cache_dir(fallback) >= 0)

@@ -85,31 +85,23 @@ static void say_unreachable(struct doctor *d, const char *word, int err)
 
 void doctor_ask_mount(struct doctor *d, const char *word)
 {
-	struct cli_answer a;
-
-	if (cli_answer_ask(word, "status", &a) < 0)
-		return;
-	if (*cli_answer_text(&a, "cache.dir"))
-		d->cache_in_use = strdup(cli_answer_text(&a, "cache.dir"));
-	cli_answer_release(&a);
+	d->mount_err = cli_answer_ask(word, "status", &d->mount);
+	d->mount_asked = true;
 }
 
 void doctor_check_mount(struct doctor *d, const char *word, struct buf *ret_url)
 {
-	struct cli_answer a;
-	int err;
+	const struct cli_answer *a = &d->mount;
 
 	doctor_about(d, "mount %s", word);
-	err = cli_answer_ask(word, "status", &a);
-	if (err < 0) {
-		say_unreachable(d, word, err);
+	if (d->mount_err < 0) {
+		say_unreachable(d, word, d->mount_err);
 		return;
 	}
-	buf_add_str(ret_url, cli_answer_text(&a, "url"));
-	check_state(d, &a);
-	if (strcmp(cli_answer_text(&a, "state"), "mounted") == 0) {
-		check_unsaved(d, &a);
-		check_requests(d, &a);
+	buf_add_str(ret_url, cli_answer_text(a, "url"));
+	check_state(d, a);
+	if (strcmp(cli_answer_text(a, "state"), "mounted") == 0) {
+		check_unsaved(d, a);
+		check_requests(d, a);
 	}
-	cli_answer_release(&a);
 }
